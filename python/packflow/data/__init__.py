@@ -1,0 +1,1 @@
+"""Training crystals: from CIF files to a memory-mapped dataset and its batches."""

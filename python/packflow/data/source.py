@@ -1,0 +1,69 @@
+"""Where structure files come from: a folder, a zip archive or one file, and the table that goes with them."""
+
+import csv
+import gzip
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from packflow.errors import InputError
+
+# Columns of a table that are kept with each crystal, where present.
+NOTES = ("kind", "licence")
+
+
+def list_files(source: Path) -> list[str]:
+    """Names of all files in a folder (with its subfolders) or zip archive, sorted.
+
+    Raises:
+        InputError: the source does not exist, is not a folder or zip archive, or is empty.
+    """
+    if source.is_dir():
+        names = sorted(str(p.relative_to(source)) for p in source.rglob("*") if p.is_file())
+    elif source.is_file() and zipfile.is_zipfile(source):
+        names = sorted(open_zip(source).namelist())
+        names = [name for name in names if not name.endswith("/")]
+    elif source.is_file() and source.suffix.lower() == ".cif":
+        names = [source.name]
+    elif source.exists():
+        raise InputError(f"{source} is neither a folder, a zip archive nor a .cif file")
+    else:
+        raise InputError(f"{source} does not exist")
+    if not names:
+        raise InputError(f"{source} holds no files")
+    return names
+
+
+def reader(source: Path) -> Callable[[str], str]:
+    """Function from a name of `list_files` to the text of that file."""
+    if source.is_dir():
+        return lambda name: (source / name).read_text(errors="replace")
+    if source.suffix.lower() == ".cif":
+        return lambda name: source.read_text(errors="replace")
+    return lambda name: open_zip(source).read(name).decode(errors="replace")
+
+
+@lru_cache(maxsize=4)
+def open_zip(source: Path) -> zipfile.ZipFile:
+    """The archive, opened once per process."""
+    return zipfile.ZipFile(source)
+
+
+def read_table(path: Path | None) -> dict[str, dict[str, str]]:
+    """Rows of a CSV (or .csv.gz) by file name: `file` and `smiles` are needed, `kind` and `licence` are kept if present.
+
+    Raises:
+        InputError: the file does not exist or lacks a needed column.
+    """
+    if path is None:
+        return {}
+    if not path.is_file():
+        raise InputError(f"table {path} does not exist")
+    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
+    with opened as lines:
+        table = csv.DictReader(lines)
+        missing = {"file", "smiles"} - set(table.fieldnames or ())
+        if missing:
+            raise InputError(f"table {path} must have columns file and smiles, got {table.fieldnames}")
+        return {row["file"]: {key: row.get(key) or "" for key in ("smiles", *NOTES)} for row in table}

@@ -1,0 +1,183 @@
+"""CIF files, ASE atoms and pymatgen structures <-> Sites and Crystal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gemmi
+import numpy as np
+
+from packflow.elements import SYMBOLS
+from packflow.errors import InputError, StructureError
+from packflow.structure.crystal import Crystal
+from packflow.structure.sites import Sites
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+NUMBER_TAGS = tuple(
+    [f"_cell_length_{k}" for k in "abc"]
+    + [f"_cell_angle_{k}" for k in ("alpha", "beta", "gamma")]
+    + [f"_atom_site_fract_{k}" for k in "xyz"]
+    + ["_atom_site_occupancy"]
+)
+SYMMETRY_TAGS = (
+    "_space_group_symop_operation_xyz",
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_name_H-M_alt",
+    "_symmetry_space_group_name_H-M",
+    "_space_group_name_Hall",
+    "_symmetry_space_group_name_Hall",
+    "_space_group_IT_number",
+    "_symmetry_Int_Tables_number",
+)
+SMILES_TAGS = ("_chemical_identifier_smiles", "_iucr_chemical_identifier_smiles", "_chemical_compound_smiles")
+FULL_OCCUPANCY = 0.999
+# Å; listed atoms that symmetry maps onto each other
+COINCIDENT = 0.05
+
+
+def blocks_of(text: str) -> list[gemmi.cif.Block]:
+    """The data blocks of a CIF that list atoms.
+
+    Raises:
+        StructureError: the text is not CIF, or no block lists atoms.
+    """
+    try:
+        document = gemmi.cif.read_string(text)
+    except (ValueError, RuntimeError) as error:
+        raise StructureError("not readable as CIF", " ".join(str(error).split())) from error
+    blocks = [block for block in document if block.find_values("_atom_site_fract_x")]
+    if not blocks:
+        raise StructureError("no atoms", "no data block lists fractional coordinates")
+    return blocks
+
+
+def sites_of(block: gemmi.cif.Block, name: str) -> Sites:
+    """All atoms of a CIF block's unit cell: symmetry expanded, atoms on special positions once.
+
+    Raises:
+        StructureError: disorder, no symmetry, coordinates or cell missing, unsupported elements.
+    """
+    for tag in NUMBER_TAGS:
+        column = block.find_values(tag)
+        for row in range(len(column)):
+            column[row] = column.str(row) or "?"
+    if not any(block.find_values(tag) for tag in SYMMETRY_TAGS):
+        raise StructureError("no symmetry", "neither operations nor a space group are stated")
+    structure = gemmi.make_small_structure_from_block(block)
+    if structure.symops:
+        n_operations = len({gemmi.Op(op).wrap().triplet() for op in structure.symops})
+        if len(structure.cell.images) + 1 != n_operations:
+            raise StructureError("invalid symmetry", f"the {n_operations} stated operations do not form a group")
+    elif structure.spacegroup is None:
+        raise StructureError("no symmetry", f"space group {structure.spacegroup_hm!r} is not known and no operations are stated")
+    if any(site.occ < FULL_OCCUPANCY or site.disorder_group for site in structure.sites):
+        raise StructureError("disorder", "some atoms are not fully occupied")
+    atoms = structure.get_all_unit_cell_sites()
+    cell = structure.cell
+    smiles = next((column.str(0) for tag in SMILES_TAGS if (column := block.find_values(tag))), None)
+    sites = Sites(
+        name=name,
+        atomic_numbers=np.array([a.element.atomic_number for a in atoms], dtype=np.int64),
+        fractional=np.array([a.fract.tolist() for a in atoms], dtype=np.float64).reshape(-1, 3),
+        lattice=np.array([cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma]),
+        smiles=smiles or None,
+    )
+    return without_coincident(sites)
+
+
+def without_coincident(sites: Sites) -> Sites:
+    """Drop repeats of the same atom, as in a file that lists a whole molecule which symmetry completes once more."""
+    delta = sites.fractional[:, None] - sites.fractional[None]
+    close = (np.abs(delta - np.round(delta)) * sites.lattice[:3] < COINCIDENT).all(-1)
+    same = close & (sites.atomic_numbers[:, None] == sites.atomic_numbers[None])
+    first = ~np.tril(same, -1).any(1)
+    return sites if first.all() else Sites(sites.name, sites.atomic_numbers[first], sites.fractional[first], sites.lattice, sites.smiles)
+
+
+def read_cif(path: str | Path) -> list[Sites]:
+    """All structures of a CIF file, one per data block that lists atoms.
+
+    Raises:
+        InputError: the file does not exist, or as `sites_of`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} is not a file")
+    blocks = blocks_of(path.read_text(errors="replace"))
+    return [sites_of(block, path.name if len(blocks) == 1 else f"{path.name}#{block.name}") for block in blocks]
+
+
+def atom_labels(crystal: Crystal) -> list[str]:
+    """C1, C2, O1, ...: unique within the cell."""
+    counts: Counter[str] = Counter()
+    labels = []
+    for number in crystal.template.atomic_numbers.tolist():
+        symbol = SYMBOLS[number]
+        counts[symbol] += 1
+        labels.append(f"{symbol}{counts[symbol]}")
+    return labels
+
+
+def cif_text(crystal: Crystal, name: str) -> str:
+    """CIF of a crystal in P1 with cell, labelled atoms (molecules whole) and bonds.
+
+    Args:
+        crystal: Heavy atoms of one unit cell.
+        name: Of the data block; characters that a block name cannot hold become "_".
+    """
+    block = gemmi.cif.Block("".join(c if c.isalnum() or c in "-_." else "_" for c in name))
+    block.set_pair("_chemical_identifier_smiles", gemmi.cif.quote(crystal.template.molecule.smiles))
+    block.set_pair("_cell_formula_units_Z", str(crystal.template.n_copies))
+    keys = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    for key, value in zip(keys, crystal.lattice, strict=True):
+        block.set_pair(f"_cell_{key}", f"{value:.6f}")
+    block.set_pair("_cell_volume", f"{abs(np.linalg.det(crystal.cell)):.4f}")
+    block.set_pair("_space_group_name_H-M_alt", "'P 1'")
+    block.set_pair("_space_group_IT_number", "1")
+    block.init_loop("_space_group_symop_", ["operation_xyz"]).add_row(["'x,y,z'"])
+    labels = atom_labels(crystal)
+    atoms = block.init_loop("_atom_site_", ["label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy"])
+    for label, number, point in zip(labels, crystal.template.atomic_numbers.tolist(), crystal.fractional, strict=True):
+        atoms.add_row([label, SYMBOLS[number], *(f"{x:.6f}" for x in point), "1"])
+    first, second = crystal.template.bond_index[:, ::2]
+    if len(first):
+        lengths = np.linalg.norm(crystal.positions[first] - crystal.positions[second], axis=1)
+        bonds = block.init_loop("_geom_bond_", ["atom_site_label_1", "atom_site_label_2", "distance"])
+        for i, j, length in zip(first.tolist(), second.tolist(), lengths, strict=True):
+            bonds.add_row([labels[i], labels[j], f"{length:.4f}"])
+    return block.as_string()
+
+
+def to_ase(crystal: Crystal) -> Atoms:
+    """ASE atoms of the heavy atoms, in the crystal's own frame."""
+    from ase import Atoms
+
+    return Atoms(numbers=crystal.template.atomic_numbers, positions=crystal.positions, cell=crystal.cell, pbc=True)
+
+
+def to_pymatgen(crystal: Crystal) -> Structure:
+    """Structure of pymatgen with the heavy atoms, in the crystal's own frame."""
+    from pymatgen.core import Structure
+
+    species = [SYMBOLS[z] for z in crystal.template.atomic_numbers.tolist()]
+    return Structure(crystal.cell, species, crystal.positions, coords_are_cartesian=True)
+
+
+def from_ase(atoms: Atoms, name: str = "ase", smiles: str | None = None) -> Sites:
+    """Sites of periodic ASE atoms, in any frame."""
+    if not atoms.pbc.all():
+        raise InputError(f"atoms must be periodic in three directions, got pbc {atoms.pbc.tolist()}")
+    return Sites(name, atoms.numbers.astype(np.int64), atoms.get_scaled_positions(wrap=False), np.asarray(atoms.cell.cellpar()), smiles)
+
+
+def from_pymatgen(structure: Structure, name: str = "pymatgen", smiles: str | None = None) -> Sites:
+    """Sites of an ordered pymatgen structure, in any frame."""
+    if not structure.is_ordered:
+        raise StructureError("disorder", "some sites of the pymatgen structure are not fully occupied")
+    numbers = np.array(structure.atomic_numbers, dtype=np.int64)
+    return Sites(name, numbers, np.asarray(structure.frac_coords), np.asarray(structure.lattice.parameters), smiles)

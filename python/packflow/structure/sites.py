@@ -1,0 +1,66 @@
+"""Sites: all atoms of a unit cell before anything is known of molecules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import spglib
+import torch
+
+from packflow.elements import SYMBOLS
+from packflow.errors import StructureError
+from packflow.structure.lattice import cell_from_lattice, lattice_from_cell
+
+# Å3; below this a cell is taken for degenerate
+MIN_VOLUME = 5.0
+
+
+@dataclass(frozen=True)
+class Sites:
+    """The full contents of one unit cell, symmetry expanded, hydrogens included where the source has them.
+
+    name:           where the structure comes from.
+    atomic_numbers: [n_sites] int64.
+    fractional:     [n_sites, 3] float64.
+    lattice:        [6] float64, a, b, c in Å; alpha, beta, gamma in degrees.
+    smiles:         of the molecule, where the source states it.
+    """
+
+    name: str
+    atomic_numbers: np.ndarray
+    fractional: np.ndarray
+    lattice: np.ndarray
+    smiles: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse coordinates or a cell that are not numbers of a real cell, and elements outside the supported ones."""
+        if not len(self.atomic_numbers):
+            raise StructureError("no atoms")
+        if not np.isfinite(self.fractional).all():
+            raise StructureError("missing coordinates", "some atoms have no fractional coordinates")
+        if not (np.isfinite(self.lattice).all() and abs(np.linalg.det(self.cell)) > MIN_VOLUME):
+            raise StructureError("no valid cell", f"lattice parameters are {self.lattice.tolist()}")
+        unknown = sorted({int(z) for z in self.atomic_numbers} - set(SYMBOLS))
+        if unknown:
+            raise StructureError("unsupported element", f"atomic numbers {unknown}")
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Rows are the lattice vectors in Å, c along z. [3, 3]"""
+        return cell_from_lattice(torch.from_numpy(self.lattice)).numpy()
+
+    @property
+    def heavy(self) -> np.ndarray:
+        """True for every atom but hydrogen. [n_sites]"""
+        return self.atomic_numbers > 1
+
+    def niggli(self) -> Sites:
+        """The same crystal in the Niggli-reduced cell of its lattice as given (a centred cell stays centred)."""
+        reduced = spglib.niggli_reduce(self.cell)
+        if reduced is None:
+            raise StructureError("no valid cell", "spglib cannot reduce it")
+        reduced = np.asarray(reduced) * np.sign(np.linalg.det(reduced))
+        fractional = self.fractional @ self.cell @ np.linalg.inv(reduced)
+        lattice = lattice_from_cell(torch.from_numpy(reduced)).numpy()
+        return Sites(self.name, self.atomic_numbers, fractional, lattice, self.smiles)
