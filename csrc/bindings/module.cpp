@@ -1,0 +1,15 @@
+#include "module.h"
+
+#include <pybind11/stl.h>
+
+#include "packflow/cuda_built.h"
+#include "packflow/instruction_set.h"
+
+PYBIND11_MODULE(_C, m) {
+  m.doc() = "Native kernels of PackFlow. They take addresses: call packflow.ops, which checks what is behind them.";
+  m.def("instruction_sets", &packflow::cpu::instruction_sets,
+        "Instruction sets that the CPU kernels can use on this machine, slowest first.");
+  m.def("cuda_built", &packflow::cuda::built, "Whether the CUDA kernels were compiled in.");
+  bind_check(m);
+  bind_clash(m);
+}

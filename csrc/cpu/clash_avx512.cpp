@@ -1,0 +1,2 @@
+#define PACKFLOW_ISA avx512
+#include "clash_kernel.inl"

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <stdint.h>
+
+namespace packflow {
+
+/// A packed batch of crystals, in memory of the device that the function runs on. Real is float or double.
+template <class Real>
+struct CrystalView {
+  const Real* positions;    // [n_atoms][3], Cartesian, Å; need not lie inside the cell
+  const Real* cell;         // [n_crystals][3][3], rows are the lattice vectors, Å; right- or left-handed
+  const int32_t* atom_ptr;  // [n_crystals + 1]; crystal c owns atoms atom_ptr[c] ... atom_ptr[c + 1] - 1
+  int64_t n_crystals;
+};
+
+}  // namespace packflow

@@ -1,0 +1,144 @@
+"""PackFlow: the velocity of atoms and lattice on their way from noise to a crystal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from packflow.errors import InputError
+from packflow.model.embedding import AtomEncoding, TimeEmbedding, atom_inputs, mlp, n_atom_inputs
+from packflow.model.transformer import BondLayout, Encoder
+from packflow.structure.batch import TemplateBatch
+from packflow.structure.flow_space import FlowSpace
+from packflow.structure.molecule import N_BOND_FEATURES
+
+D_BOND_HIDDEN = 64
+N_LATTICE = 6
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a PackFlow and what its numbers mean.
+
+    d_model:       width of the tokens.
+    n_heads:       attention heads; divides d_model.
+    d_feedforward: width inside the feed-forward parts.
+    n_layers:      transformer layers.
+    space:         the space that the flow runs in.
+    time_scale:    factor on the flow times before their sines (paper: 1).
+    atom_encoding: "index" (paper) or "one_hot", see embedding.atom_inputs.
+    center_noise:  the noise it learns to start from has its mean at the origin (paper: not); samplers must do the same.
+    """
+
+    d_model: int = 256
+    n_heads: int = 8
+    d_feedforward: int = 512
+    n_layers: int = 4
+    space: FlowSpace = field(default_factory=FlowSpace)
+    time_scale: float = 1.0
+    atom_encoding: AtomEncoding = "index"
+    center_noise: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no network can have."""
+        for name in ("d_model", "n_heads", "d_feedforward", "n_layers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.d_model % self.n_heads:
+            raise InputError(f"n_heads must divide d_model, got n_heads {self.n_heads} and d_model {self.d_model}")
+        if self.atom_encoding not in ("index", "one_hot"):
+            raise InputError(f"atom_encoding must be 'index' or 'one_hot', got {self.atom_encoding!r}")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """All that the network makes of a template alone: constant along a trajectory, so computed once.
+
+    atom_embedding: [n_atoms, d_model]
+    edge_bias:      [n_bonds, n_heads], in the layout's order of bonds.
+    crystal_index:  [n_atoms] int64, owner of each atom.
+    n_atoms:        [n_crystals, 1] float32, atoms of each crystal.
+    layout:         atoms and bonds of each crystal on the packed axes.
+    """
+
+    atom_embedding: Tensor
+    edge_bias: Tensor
+    crystal_index: Tensor
+    n_atoms: Tensor
+    layout: BondLayout
+
+
+class PackFlow(nn.Module):
+    """Transformer over the heavy atoms of a unit cell that predicts both velocities (paper, section 4.1).
+
+    Times run from 0 (data) to 1 (noise). Positions and lattice are in the units of `config.space`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Weights are drawn from torch's global generator; seed it, or load weights."""
+        super().__init__()
+        self.config, d = config, config.d_model
+        self.embed_positions = mlp(3, d, d, first_bias=False)
+        self.embed_atoms = mlp(n_atom_inputs(config.atom_encoding), d, d, first_bias=False)
+        self.embed_lattice = mlp(N_LATTICE, d, d, first_bias=False)
+        self.embed_t_positions = TimeEmbedding(d, config.time_scale)
+        self.embed_t_lattice = TimeEmbedding(d, config.time_scale)
+        self.bond_bias = mlp(N_BOND_FEATURES, D_BOND_HIDDEN, config.n_heads)
+        self.encoder = Encoder(d, config.n_heads, config.d_feedforward, config.n_layers)
+        self.head_positions = mlp(d, d, 3)
+        self.head_lattice = mlp(d, d, N_LATTICE)
+
+    @property
+    def space(self) -> FlowSpace:
+        """The space that the flow runs in."""
+        return self.config.space
+
+    def condition(self, template: TemplateBatch) -> Condition:
+        """Embed what does not change along a trajectory: atoms, bonds and their layout."""
+        layout = BondLayout.of(template)
+        return Condition(
+            atom_embedding=self.embed_atoms(atom_inputs(template, self.config.atom_encoding)),
+            edge_bias=self.bond_bias(template.bond_features[layout.order].float()),
+            crystal_index=template.crystal_index,
+            n_atoms=template.atom_ptr.diff().float()[:, None],
+            layout=layout,
+        )
+
+    def velocity(
+        self,
+        positions: Tensor,  # [n_atoms, 3]
+        flow_lattice: Tensor,  # [n_crystals, 6]
+        t_positions: Tensor,  # [n_crystals]
+        t_lattice: Tensor,  # [n_crystals]
+        condition: Condition,
+    ) -> tuple[Tensor, Tensor]:
+        """Velocities d(state)/dt of positions and lattice.
+
+        Args:
+            positions: In units of the flow space. [n_atoms, 3]
+            flow_lattice: In units of the flow space. [n_crystals, 6]
+            t_positions: 0 = data, 1 = noise. [n_crystals]
+            t_lattice: Likewise. [n_crystals]
+            condition: From `condition` of the same template batch.
+
+        Returns:
+            velocity_positions [n_atoms, 3] and velocity_lattice [n_crystals, 6].
+        """
+        per_crystal = self.embed_lattice(flow_lattice) + self.embed_t_positions(t_positions) + self.embed_t_lattice(t_lattice)
+        x = self.embed_positions(positions) + condition.atom_embedding + per_crystal[condition.crystal_index]  # eq. 9
+        x = self.encoder(x, condition.edge_bias, condition.layout)
+        pooled = torch.zeros_like(per_crystal).index_add(0, condition.crystal_index, x) / condition.n_atoms
+        return self.head_positions(x), self.head_lattice(pooled)
+
+    def forward(
+        self,
+        positions: Tensor,  # [n_atoms, 3]
+        flow_lattice: Tensor,  # [n_crystals, 6]
+        t_positions: Tensor,  # [n_crystals]
+        t_lattice: Tensor,  # [n_crystals]
+        template: TemplateBatch,
+    ) -> tuple[Tensor, Tensor]:
+        """`velocity` of a template; along a trajectory, call `condition` once and `velocity` at each step."""
+        return self.velocity(positions, flow_lattice, t_positions, t_lattice, self.condition(template))

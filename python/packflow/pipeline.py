@@ -1,0 +1,59 @@
+"""Whole runs: from a template to a folder of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from packflow.flow.sampler import sample_batches
+from packflow.model import PackFlow
+from packflow.report.proposals import ProposalFolder
+from packflow.structure import Template
+
+
+def sample_to_folder(
+    model: PackFlow,
+    template: Template,
+    out: str | Path,
+    n_samples: int = 32,
+    seed: int = 0,
+    n_steps: int = 100,
+    max_atoms: int = 4096,
+    progress: bool = True,
+    settings: dict[str, object] | None = None,
+) -> ProposalFolder:
+    """Sample proposals and write them, batch by batch, as a table and CIF files.
+
+    Args:
+        model: From `packflow.load`.
+        template: Molecule and number of copies per unit cell.
+        out: Folder that does not exist or is empty.
+        n_samples: Number of proposals.
+        seed: Proposal k is made from the noise of (seed, k).
+        n_steps: Euler steps.
+        max_atoms: Atoms sampled at once.
+        progress: Show a progress bar on standard error.
+        settings: Further entries of run.json.
+
+    Returns:
+        The folder, closed; its `summary()` is a table to print.
+
+    Raises:
+        InputError: as `packflow.sample`, or the folder holds files already.
+    """
+    batches = sample_batches(model, template, n_samples, seed, n_steps, max_atoms, lambda n: bar.advance(work, n))
+    run: dict[str, object] = {
+        "smiles": template.molecule.smiles,
+        "n_copies": template.n_copies,
+        "n_samples": n_samples,
+        "seed": seed,
+        "n_steps": n_steps,
+        **(settings or {}),
+    }
+    columns = (TextColumn("sampling"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
+    with ProposalFolder(out, run) as folder, Progress(*columns, disable=not progress) as bar:
+        work = bar.add_task("steps", total=n_samples * n_steps)
+        for proposals in batches:
+            folder.write(proposals)
+    return folder

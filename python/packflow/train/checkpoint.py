@@ -1,0 +1,195 @@
+"""Checkpoints of a run: folders that are complete or not there, and hold all that the next step depends on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from packflow.errors import InputError
+from packflow.model import PackFlow
+from packflow.model.weights import FORMAT_VERSION, check_names, check_version, from_dict, load_weights, read_tensors, save_model
+from packflow.train.config import TrainConfig
+
+MODEL, EMA, OPTIMIZER, PROGRESS = "model.safetensors", "ema.safetensors", "optimizer.safetensors", "progress.json"
+PREFIX, PARTIAL = "step_", ".partial"
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    step:            steps done.
+    validation_loss: of these averaged weights; None if they were not validated.
+    best_step:       step of the checkpoint with the lowest validation loss, 0 before the first.
+    best_loss:       that loss.
+    seconds:         time spent in steps, over all parts of the run.
+    """
+
+    step: int = 0
+    validation_loss: float | None = None
+    best_step: int = 0
+    best_loss: float = float("inf")
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that changes in a run.
+
+    model:      raw weights.
+    ema:        averaged weights.
+    optimizers: with their moments.
+    progress:   where the run stands.
+    """
+
+    model: PackFlow
+    ema: PackFlow
+    optimizers: Sequence[Optimizer]
+    progress: Progress = field(default_factory=Progress)
+
+
+def checkpoint_name(step: int) -> str:
+    """Folder name of the checkpoint after `step` steps."""
+    return f"{PREFIX}{step:08d}"
+
+
+def checkpoints_in(out: Path) -> list[Path]:
+    """Complete checkpoints of a run's folder, oldest first."""
+    names = sorted(p.name for p in out.glob(f"{PREFIX}*") if p.is_dir() and p.name.removeprefix(PREFIX).isdigit())
+    return [out / name for name in names]
+
+
+def save_checkpoint(out: Path, state: RunState, config: TrainConfig) -> Path:
+    """Write a checkpoint under a temporary name and rename it, so that an interrupted write leaves none.
+
+    Then remove all older ones but the last `config.keep_last` and the best.
+    """
+    final = out / checkpoint_name(state.progress.step)
+    partial = final.with_name(final.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_model(partial / MODEL, state.model)
+    save_model(partial / EMA, state.ema)
+    save_file(optimizer_tensors(state), partial / OPTIMIZER)
+    record = {"format_version": FORMAT_VERSION, "packflow": package_version(), "progress": asdict(state.progress), "config": asdict(config)}
+    (partial / PROGRESS).write_text(json.dumps(record, indent=2) + "\n")
+    for path in (*partial.iterdir(), partial):
+        flush_to_disk(path)
+    if final.exists():  # the same step again, after a resume: equal content
+        shutil.rmtree(final)
+    partial.rename(final)
+    remove_old_checkpoints(out, config.keep_last, state.progress.best_step)
+    return final
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file or folder is on the disk, so that a rename cannot overtake its content."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_old_checkpoints(out: Path, keep_last: int, best_step: int) -> None:
+    """Keep the last ones and the best; clear away what interrupted writes left."""
+    for path in checkpoints_in(out)[:-keep_last]:
+        if path.name != checkpoint_name(best_step):
+            shutil.rmtree(path)
+    for path in out.glob(f"{PREFIX}*{PARTIAL}"):
+        shutil.rmtree(path)
+
+
+def read_config(checkpoint: Path) -> TrainConfig:
+    """The configuration that a checkpoint was trained with."""
+    return from_dict(TrainConfig, read_progress_file(checkpoint)["config"], checkpoint / PROGRESS)
+
+
+def load_checkpoint(checkpoint: Path, state: RunState) -> Progress:
+    """Copy a checkpoint's tensors into a state of the same configuration.
+
+    Returns:
+        Where the run stood.
+
+    Raises:
+        InputError: a file is missing, damaged, of another version or of another configuration.
+    """
+    for name, module in ((MODEL, state.model), (EMA, state.ema)):
+        load_weights(module, read_tensors(checkpoint / name)[0], checkpoint / name)
+    load_optimizers(state, checkpoint / OPTIMIZER)
+    return from_dict(Progress, read_progress_file(checkpoint)["progress"], checkpoint / PROGRESS)
+
+
+def read_progress_file(checkpoint: Path) -> dict:
+    """The checkpoint's JSON, of a version that is known here."""
+    file = checkpoint / PROGRESS
+    try:
+        record = json.loads(file.read_text())
+        check_version(record.get("format_version"), file)
+        if not {"config", "progress"} <= record.keys():
+            raise InputError(f"{file} has no config or no progress: take another checkpoint")
+    except OSError as error:
+        raise InputError(f"{checkpoint} is no checkpoint, {PROGRESS} cannot be read: give a folder step_... of a run") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise InputError(f"{file} is damaged: take an earlier checkpoint") from error
+    return record
+
+
+def optimizer_tensors(state: RunState) -> dict[str, Tensor]:
+    """Moments of all optimizers by name of the parameter and of the moment."""
+    names = parameter_names(state.model)
+    return {
+        f"{names[id(parameter)]}:{key}": value.detach().to("cpu").contiguous()
+        for optimizer in state.optimizers
+        for parameter, moments in optimizer.state.items()
+        for key, value in moments.items()
+    }
+
+
+def load_optimizers(state: RunState, file: Path) -> None:
+    """Set the moments of all optimizers; the names must be those that these optimizers have after a step."""
+    tensors = read_tensors(file)[0]
+    names = parameter_names(state.model)
+    expected = {
+        f"{names[id(parameter)]}:{key}": parameter.new_zeros(shape)
+        for optimizer in state.optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        for key, shape in moment_shapes(optimizer, parameter).items()
+    }
+    check_names(expected, tensors, file)
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                keys = moment_shapes(optimizer, parameter)
+                optimizer.state[parameter] = {key: tensors[f"{names[id(parameter)]}:{key}"].to(parameter.device) for key in keys}
+
+
+def moment_shapes(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what an optimizer remembers of a parameter."""
+    shape = tuple(parameter.shape)
+    if any(base.__name__ == "Muon" for base in type(optimizer).__mro__):
+        return {"momentum_buffer": shape}
+    return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+
+
+def parameter_names(model: nn.Module) -> dict[int, str]:
+    """Name of each parameter by its identity."""
+    return {id(parameter): name for name, parameter in model.named_parameters()}
+
+
+def package_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("packflow-csp")
+    except PackageNotFoundError:
+        return "unknown"

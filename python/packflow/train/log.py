@@ -1,0 +1,80 @@
+"""Where a run reports: a CSV file, TensorBoard events, a progress bar and lines on the terminal."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+METRICS = "metrics.csv"
+COLUMNS = (
+    "step",
+    "loss",
+    "loss_positions",
+    "loss_lattice",
+    "gradient_norm",
+    "learning_rate",
+    "atoms_per_second",
+    "validation/loss",
+    "validation/positions",
+    "validation/lattice",
+    "validation/baseline",
+)
+
+
+class RunLog:
+    """Log of one run; as a context it shows a progress bar, where the terminal can."""
+
+    def __init__(self, out: Path, n_steps: int, first_step: int = 0) -> None:
+        """Open the files; on a resumed run, rows of steps that will be done again are dropped."""
+        self.path = out / METRICS
+        rows = [row for row in read_rows(self.path) if int(row["step"]) <= first_step]
+        self._file = self.path.open("w", newline="")
+        self._writer = csv.DictWriter(self._file, COLUMNS)
+        self._writer.writeheader()
+        self._writer.writerows(rows)
+        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step + 1)
+        self.console = Console(highlight=False)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+        self._bar = Progress(*columns, TextColumn("{task.fields[values]}"), console=self.console, disable=not self.console.is_terminal)
+        self._task = self._bar.add_task("train", total=n_steps, completed=first_step, values="")
+
+    def __enter__(self) -> RunLog:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """Close the files and the bar."""
+        self._bar.stop()
+        self._file.close()
+        self._board.close()
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One row of the CSV and one event per value; the names are COLUMNS."""
+        self._writer.writerow({"step": step, **{name: f"{value:.8g}" for name, value in values.items()}})
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def advance(self, step: int, loss: float, learning_rate: float, atoms_per_second: float) -> None:
+        """Move the bar."""
+        values = f"loss {loss:.4f}  lr {learning_rate:.1e}  {atoms_per_second:.0f} atoms/s"
+        self._bar.update(self._task, completed=step, values=values)
+
+    def line(self, text: str) -> None:
+        """A line above the bar."""
+        self.console.print(text, soft_wrap=True, markup=False)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a log, none if it does not exist; a last line that was cut off is dropped."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if row["step"].isdigit() and None not in row.values()]
