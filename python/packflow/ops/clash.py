@@ -42,11 +42,12 @@ def clash(
     if not (smallest >= 0 and largest < math.inf):
         raise ValueError(f"radii must be finite and not negative, got values from {smallest} to {largest}")
     check_crystals(positions, cell, atom_ptr, 2 * scale * largest)
-    return _launch(positions.contiguous(), cell.contiguous(), atom_ptr.contiguous(), radii.contiguous(), scale)
+    return _launch(positions, cell, atom_ptr, radii, scale)
 
 
 def _launch(positions: Tensor, cell: Tensor, atom_ptr: Tensor, radii: Tensor, scale: float, instruction_set: str = "") -> Tensor:
     """The kernel of the device and dtype. `instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
+    positions, cell, atom_ptr, radii = (x.detach().contiguous() for x in (positions, cell, atom_ptr, radii))
     in_clash = torch.empty(len(positions), dtype=torch.bool, device=positions.device)
     addresses = [*(x.data_ptr() for x in (positions, cell, atom_ptr)), len(cell), radii.data_ptr(), in_clash.data_ptr()]
     float64 = positions.dtype == torch.float64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ def clash(
     """
     in_clash = torch.zeros(len(positions), dtype=torch.bool, device=positions.device)
     pointers = atom_ptr.tolist()
-    for crystal, (first, last) in enumerate(zip(pointers, pointers[1:], strict=False)):
+    for crystal, (first, last) in enumerate(pairwise(pointers)):
         if first == last:
             continue
         lattice = cell[crystal].double()

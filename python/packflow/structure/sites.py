@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import gemmi
 import numpy as np
-import spglib
 import torch
 
 from packflow.elements import SYMBOLS
@@ -57,10 +57,14 @@ class Sites:
 
     def niggli(self) -> Sites:
         """The same crystal in the Niggli-reduced cell of its lattice as given (a centred cell stays centred)."""
-        reduced = spglib.niggli_reduce(self.cell)
-        if reduced is None:
-            raise StructureError("no valid cell", "spglib cannot reduce it")
-        reduced = np.asarray(reduced) * np.sign(np.linalg.det(reduced))
-        fractional = self.fractional @ self.cell @ np.linalg.inv(reduced)
-        lattice = lattice_from_cell(torch.from_numpy(reduced)).numpy()
-        return Sites(self.name, self.atomic_numbers, fractional, lattice, self.smiles)
+        vector = gemmi.GruberVector(gemmi.UnitCell(*self.lattice), None, track_change_of_basis=True)
+        vector.niggli_reduce()
+        # columns of the rotation are the new lattice vectors in the old basis; its determinant is 1
+        basis = np.array(vector.change_of_basis.rot).T / gemmi.Op.DEN
+        return Sites(
+            name=self.name,
+            atomic_numbers=self.atomic_numbers,
+            fractional=self.fractional @ np.linalg.inv(basis),
+            lattice=lattice_from_cell(torch.from_numpy(basis @ self.cell)).numpy(),
+            smiles=self.smiles,
+        )

@@ -6,24 +6,255 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from packflow.data.batching import Batches, CrystalSource, generator_of
 from packflow.errors import InputError
 from packflow.flow.loss import Loss, draw_path, flow_matching_loss
+from packflow.flow.path import VelocityField
 from packflow.model import PackFlow
 from packflow.structure import CrystalBatch
-from packflow.structure.flow_space import fit_lattice
-from packflow.train.checkpoint import RunState, checkpoint_name, load_checkpoint, read_config, save_checkpoint
+from packflow.train.checkpoint import RunState, checkpoints_in, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
 from packflow.train.log import RunLog
 from packflow.train.optim import optimizers_of, set_learning_rates, update_average
 from packflow.train.stop import StopRequest
 from packflow.train.validation import Validation
+
+LOG_EVERY = 10
+N_LATTICE_BATCHES = 64
+
+# Independent uses of randomness in one step; a process of a parallel run adds its rank times their number.
+STREAMS = BATCH, FLOW, LATTICE = range(3)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    step:       steps done.
+    checkpoint: the last one, None if no step was done.
+    stopped_by: the signal that ended it early, None otherwise.
+    """
+
+    step: int
+    checkpoint: Path | None
+    stopped_by: Signals | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a step needs.
+
+    config:     of the run.
+    state:      weights, moments and progress.
+    field:      the model as Fabric runs it: precision, and gradients shared between processes.
+    fabric:     device and backward.
+    batches:    training crystals.
+    validation: fixed crystals, times and noises.
+    """
+
+    config: TrainConfig
+    state: RunState
+    field: VelocityField
+    fabric: Fabric
+    batches: Batches
+    validation: Validation
+
+
+def train(
+    config: TrainConfig,
+    dataset: CrystalSource,
+    out: Path,
+    resume: Path | None = None,
+    max_minutes: float = math.inf,
+    device: str = "auto",
+) -> TrainResult:
+    """Train until n_steps, max_minutes, or Ctrl-C or SIGTERM, with a checkpoint at the end whichever comes first.
+
+    Every batch, time and noise is a function of the seed and the step, so a resumed run continues to the last bit.
+
+    Args:
+        config: Of the run; for a resumed one that of its checkpoint, see checkpoint.read_config.
+        dataset: Crystals with their splits.
+        out: Folder for checkpoints and logs; made if it is not there.
+        resume: Checkpoint to continue from, a folder step_... .
+        max_minutes: Wall-clock limit of this call; the learning rate follows n_steps all the same.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        InputError: the folder holds another run, the checkpoint does not fit, or the loss is no longer a number.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if resume is None and any(out.iterdir()):
+        raise InputError(f"{out} is not empty: continue its run with --resume auto, or choose another --out")
+    run = start(config, dataset, resume, device)
+    deadline = time.monotonic() + 60 * max_minutes
+    with StopRequest() as stop, RunLog(out, config.n_steps, run.state.progress.step) as log:
+        describe(run, log)
+        advance(run, out, log, should_stop=lambda: stop.received is not None or time.monotonic() > deadline)
+        last = checkpoints_in(out)
+    return TrainResult(run.state.progress.step, last[-1] if last else None, stop.received)
+
+
+def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, device: str) -> Run:
+    """Build everything for the first step, or for the one after a checkpoint."""
+    fabric = Fabric(accelerator=device, devices=1, precision=config.precision)
+    batches = Batches(dataset, config.batch)
+    if config.fit_lattice and resume is None:
+        config = with_fitted_lattice(config, batches)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = PackFlow(config.model)
+    model = model.to(fabric.device)
+    state = RunState(model, copy.deepcopy(model).eval().requires_grad_(False), optimizers_of(model, config.optim))
+    if resume is not None:
+        state = replace(state, progress=load_checkpoint(resume, state))
+    field, *_ = fabric.setup(model, *state.optimizers)
+    return Run(config, state, field, fabric, batches, Validation.of(dataset, config, fabric.device))
+
+
+def with_fitted_lattice(config: TrainConfig, batches: Batches) -> TrainConfig:
+    """Set the flow space's lattice_mean and lattice_std to those of training crystals, drawn as in training."""
+    drawn = [batches.batch(generator_of(config.seed, i, LATTICE)) for i in range(N_LATTICE_BATCHES)]
+    plain = replace(config.model.space, lattice_mean=(0.0,) * 6, lattice_std=(1.0,) * 6)
+    lattice = torch.cat([plain.encode(b.positions, b.lattice, b.template)[1] for b in drawn]).double()
+    mean, std = lattice.mean(0).tolist(), lattice.std(0).clamp(min=1e-3).tolist()
+    rounded = [tuple(round(value, 6) for value in values) for values in (mean, std)]
+    space = replace(plain, lattice_mean=rounded[0], lattice_std=rounded[1])
+    return replace(config, model=replace(config.model, space=space))
+
+
+def describe(run: Run, log: RunLog) -> None:
+    """Say what is trained on what."""
+    n_parameters = sum(p.numel() for p in run.state.model.parameters())
+    baseline = run.validation.baseline()
+    log.line(
+        f"{run.config.recipe}: {n_parameters:,} parameters on {run.fabric.device}, {len(run.batches.rows):,} crystals of "
+        f"{run.batches.n_molecules:,} molecules, steps {run.state.progress.step} to {run.config.n_steps}"
+    )
+    log.line(
+        f"validation baseline {baseline.total:.4f} (positions {baseline.positions:.4f}, lattice {baseline.lattice:.4f}): "
+        "the mean as the crystal, the noise known"
+    )
+
+
+def advance(run: Run, out: Path, log: RunLog, should_stop: Callable[[], bool]) -> None:
+    """Train to the last step, or until asked to stop; then every finished step is in a checkpoint."""
+    progress, window = run.state.progress, Window()
+    saved = progress.step
+    while progress.step < run.config.n_steps and not should_stop():
+        began = time.monotonic()
+        rate, loss, norm, n_atoms = train_step(run)
+        progress.seconds += time.monotonic() - began
+        window.add(loss, norm, n_atoms, time.monotonic() - began)
+        log.advance(progress.step, window.losses[-1][0], rate, window.atoms_per_second)
+        if progress.step % LOG_EVERY == 0:
+            log.write(progress.step, {**window.means(), "learning_rate": rate})
+            window = Window()
+        if progress.step % run.config.validation.every == 0 or progress.step == run.config.n_steps:
+            validate(run, log)
+            save_checkpoint(out, run.state, run.config)
+            saved = progress.step
+    if progress.step > saved:
+        progress.validation_loss = None
+        save_checkpoint(out, run.state, run.config)
+
+
+def train_step(run: Run) -> tuple[float, Loss, float, int]:
+    """One update of the weights and their average.
+
+    Returns:
+        Learning rate, loss, norm of the gradient before clipping, atoms in the batch.
+
+    Raises:
+        InputError: the loss or its gradient is not a number; the weights are left as they were.
+    """
+    config, state, step = run.config, run.state, run.state.progress.step
+    stream = run.fabric.global_rank * len(STREAMS)
+    flow = generator_of(config.seed, step, stream + FLOW)
+    batch = run.batches.batch(generator_of(config.seed, step, stream + BATCH))
+    batch = (invert(batch, flow) if config.invert else batch).to(run.fabric.device)
+    path = draw_path(batch, config.model.space, config.path, config.time, flow)
+
+    rate = set_learning_rates(state.optimizers, step, config.n_steps, config.optim)
+    loss = flow_matching_loss(path.velocities(run.field), path, config.model.space, config.loss)
+    run.fabric.backward(loss.total)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip_norm).item()
+    if not (math.isfinite(norm) and math.isfinite(loss.total.item())):
+        raise InputError(
+            f"the loss became {loss.total.item()} (gradient norm {norm}) at step {step + 1}: "
+            "resume from the last checkpoint with a lower learning rate"
+        )
+    for optimizer in state.optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    state.progress.step += 1
+    update_average(state.ema, state.model, state.progress.step, config.optim.ema_decay)
+    return rate, loss, norm, batch.template.n_atoms
+
+
+def invert(batch: CrystalBatch, generator: torch.Generator) -> CrystalBatch:
+    """Replace each crystal by its mirror image through the origin with probability one half; the lattice is the same."""
+    signs = 1 - 2 * torch.randint(2, (batch.template.n_crystals, 1), generator=generator).float()
+    return replace(batch, positions=batch.positions * signs[batch.template.crystal_index])
+
+
+def validate(run: Run, log: RunLog) -> None:
+    """Score the averaged weights, log it, and note whether it is the best so far."""
+    progress, score, baseline = run.state.progress, run.validation.score(run.state.ema), run.validation.baseline()
+    progress.validation_loss = score.total
+    if score.total < progress.best_loss:
+        progress.best_loss, progress.best_step = score.total, progress.step
+    log.write(
+        progress.step,
+        {
+            "validation/loss": score.total,
+            "validation/positions": score.positions,
+            "validation/lattice": score.lattice,
+            "validation/baseline": baseline.total,
+        },
+    )
+    log.line(
+        f"step {progress.step}: validation {score.total:.4f} (positions {score.positions:.4f}, lattice {score.lattice:.4f}), "
+        f"baseline {baseline.total:.4f}, best {progress.best_loss:.4f} at step {progress.best_step}, {progress.seconds / 60:.1f} min"
+    )
+
+
+@dataclass
+class Window:
+    """Steps since the last row of the log."""
+
+    losses: list[tuple[float, float, float]] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    n_atoms: int = 0
+    seconds: float = 0.0
+
+    def add(self, loss: Loss, norm: float, n_atoms: int, seconds: float) -> None:
+        """Count one step."""
+        self.losses.append((loss.total.item(), loss.positions.item(), loss.lattice.item()))
+        self.norms.append(norm)
+        self.n_atoms += n_atoms
+        self.seconds += seconds
+
+    @property
+    def atoms_per_second(self) -> float:
+        """Speed of training."""
+        return self.n_atoms / self.seconds
+
+    def means(self) -> dict[str, float]:
+        """Means over the steps, by column of the log."""
+        n = len(self.losses)
+        total, positions, lattice = (sum(channel) / n for channel in zip(*self.losses, strict=True))
+        return {
+            "loss": total,
+            "loss_positions": positions,
+            "loss_lattice": lattice,
+            "gradient_norm": sum(self.norms) / n,
+            "atoms_per_second": self.atoms_per_second,
+        }

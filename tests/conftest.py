@@ -1,0 +1,83 @@
+"""Shared by all tests: one thread, a seed, NaN in unwritten memory, random crystals."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from packflow.data.prepare import PrepareConfig, prepare
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Tests may share the machine: torch and, through it, our kernels use one thread."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def poison_empty(monkeypatch):
+    """torch.empty returns NaN, True or the largest integer, so an element that a kernel forgets to write shows up."""
+
+    def poisoned(make):
+        def wrapper(*args, **kwargs):
+            out = make(*args, **kwargs)
+            if out.requires_grad:
+                return out
+            if out.is_floating_point() or out.is_complex():
+                return out.fill_(float("nan"))
+            return out.fill_(True if out.dtype == torch.bool else torch.iinfo(out.dtype).max)
+
+        return wrapper
+
+    monkeypatch.setattr(torch, "empty", poisoned(torch.empty))
+    monkeypatch.setattr(torch, "empty_like", poisoned(torch.empty_like))
+
+
+@pytest.fixture
+def generator():
+    """A seeded source of random numbers."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def random_crystals():
+    """A function that makes positions, cell, atom_ptr and radii of crystals with the given numbers of atoms.
+
+    Atoms lie anywhere within three cells of the origin; cells are skewed by `skew` times their length.
+    """
+
+    def make(sizes, seed=0, dtype=torch.float64, volume_per_atom=18.0, skew=0.25):
+        generator = torch.Generator().manual_seed(seed)
+        counts = torch.tensor(sizes)
+        length = (volume_per_atom * counts.clamp(min=1)) ** (1 / 3)
+        shape = torch.eye(3) + skew * torch.randn(len(sizes), 3, 3, generator=generator)
+        cell = (shape * length[:, None, None]).to(dtype)
+        fractional = 6 * torch.rand(int(counts.sum()), 3, generator=generator, dtype=dtype) - 3
+        positions = torch.einsum("ni,nij->nj", fractional, cell.repeat_interleave(counts, dim=0))
+        atom_ptr = torch.tensor([0, *counts.cumsum(0).tolist()], dtype=torch.int32)
+        radii = torch.tensor([0.31, 0.76, 0.71, 0.66, 1.05], dtype=dtype)
+        return positions, cell, atom_ptr, radii[torch.randint(len(radii), (len(positions),), generator=generator)]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cif_folder():
+    """A few small open crystals from the Crystallography Open Database; see tests/data/regenerate.py."""
+    return Path(__file__).parent / "data" / "cif"
+
+
+@pytest.fixture(scope="session")
+def smiles_of(cif_folder):
+    """SMILES of the test crystals by COD number."""
+    with (cif_folder / "table.csv").open(newline="") as lines:
+        return {row["file"].removesuffix(".cif"): row["smiles"] for row in csv.DictReader(lines)}
+
+
+@pytest.fixture(scope="session")
+def dataset_folder(cif_folder, tmp_path_factory):
+    """A dataset of the test crystals."""
+    out = tmp_path_factory.mktemp("dataset") / "crystals"
+    prepare(cif_folder, out, PrepareConfig(fractions=(0.6, 0.2, 0.2)), cif_folder / "table.csv", n_jobs=1, progress=False)
+    return out
