@@ -22,11 +22,11 @@ extern "C" void run(int* x, int order) {
 """
 RIGHT = "tile[t] = x[t]; __syncthreads(); x[t] = tile[63 - t];"
 NO_BARRIER = "tile[t] = x[t]; x[t] = tile[63 - t];"
-SOME_SKIP_THE_BARRIER = "tile[t] = x[t]; if (t < 40) __syncthreads(); x[t] = tile[63 - t];"
+SOME_SKIP_THE_BARRIER = "tile[t] = x[t]; if (t < 40) { __syncthreads(); } x[t] = tile[63 - t];"
 OUT_OF_BOUNDS = "tile[t] = x[t]; __syncthreads(); x[t] = tile[64 - t];"
 PAST_THE_INPUT = "tile[t] = x[t]; __syncthreads(); x[t + 1] = tile[63 - t];"
-UNWRITTEN = "if (t != 5) tile[t] = x[t]; __syncthreads(); x[t] = tile[63 - t];"
-WARP = "x[t] = __shfl_xor_sync(~0u, x[t], 31); if (__ballot_sync(~0u, t % 2) != 0xaaaaaaaau) x[t] = -1;"
+UNWRITTEN = "if (t != 5) { tile[t] = x[t]; } __syncthreads(); x[t] = tile[63 - t];"
+WARP = "tile[t] = __shfl_xor_sync(~0u, x[t], 31); x[t] = __ballot_sync(~0u, t % 2) == 0xaaaaaaaau ? tile[t] : -1;"
 PROGRAM = """
 import ctypes, sys
 x = (ctypes.c_int * 64)(*range(64))

@@ -174,6 +174,24 @@ def test_ragged_batch_with_empty_crystals(random_crystals):
     assert torch.equal(clash(*batch), vesin_clash(*batch, 0.75))
 
 
+def test_a_hair_within_and_beyond_the_cutoff():
+    """The float filter must let every pair through that double then decides; 1e-11 Å is far below a float's resolution."""
+    rng = np.random.default_rng(0)
+    batches, expected = [], []
+    for k in range(600):
+        cell = torch.from_numpy(30 * np.eye(3) + 6 * rng.normal(size=(3, 3)))
+        inside = k % 2 == 0
+        direction = rng.normal(size=3)
+        step = (1.14 - 1e-11 if inside else 1.14 + 1e-11) * direction / np.linalg.norm(direction)
+        first = rng.uniform(0, 1, 3) @ cell.numpy()
+        images = rng.integers(-1, 2, 3) @ cell.numpy()
+        batches.append(crystal(cell, np.stack([first, first + step + images])))
+        expected += [inside, inside]
+    batch = join(*batches)
+    for instruction_set in _C.instruction_sets():
+        assert launch(*batch, 0.75, instruction_set).tolist() == expected
+
+
 def test_no_crystals_and_no_atoms():
     nothing = torch.zeros(0, 3), torch.zeros(0, 3, 3), torch.zeros(1, dtype=torch.int32), torch.zeros(0)
     assert clash(*nothing).shape == (0,)

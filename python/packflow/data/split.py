@@ -11,7 +11,9 @@ SPLITS = ("train", "validation", "test")
 
 def family(smiles: str) -> str:
     """What a molecule shares with its stereoisomers, tautomers and charge states: the graph of its elements."""
-    return str(rdMolHash.MolHash(Chem.MolFromSmiles(smiles), rdMolHash.HashFunction.ElementGraph))
+    mol = Chem.MolFromSmiles(smiles)
+    Chem.RemoveStereochemistry(mol)
+    return str(rdMolHash.MolHash(mol, rdMolHash.HashFunction.ElementGraph))
 
 
 def split_families(families: Sequence[str], fractions: Sequence[float], seed: int) -> np.ndarray:

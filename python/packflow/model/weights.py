@@ -51,7 +51,11 @@ def load_model(path: Path | str) -> PackFlow:
     if "config" not in metadata:
         raise InputError(f"{file} holds no PackFlow configuration: give a file written by packflow")
     check_version(metadata.get("format_version"), file)
-    config = from_dict(ModelConfig, json.loads(metadata["config"]), file)
+    try:
+        values = json.loads(metadata["config"])
+    except json.JSONDecodeError as error:
+        raise InputError(f"{file} has a damaged configuration: copy it again or take an earlier one") from error
+    config = from_dict(ModelConfig, values, file)
     with torch.random.fork_rng(devices=[]):  # the initial weights are replaced: leave the caller's random state alone
         model = PackFlow(config)
     load_weights(model, tensors, file)

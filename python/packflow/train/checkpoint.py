@@ -29,15 +29,15 @@ class Progress:
 
     step:            steps done.
     validation_loss: of these averaged weights; None if they were not validated.
-    best_step:       step of the checkpoint with the lowest validation loss, 0 before the first.
+    best_step:       step of the checkpoint with the lowest validation loss, None before the first validation.
     best_loss:       that loss.
     seconds:         time spent in steps, over all parts of the run.
     """
 
     step: int = 0
     validation_loss: float | None = None
-    best_step: int = 0
-    best_loss: float = float("inf")
+    best_step: int | None = None
+    best_loss: float | None = None
     seconds: float = 0.0
 
 
@@ -100,10 +100,10 @@ def flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_old_checkpoints(out: Path, keep_last: int, best_step: int) -> None:
+def remove_old_checkpoints(out: Path, keep_last: int, best_step: int | None) -> None:
     """Keep the last ones and the best; clear away what interrupted writes left."""
     for path in checkpoints_in(out)[:-keep_last]:
-        if path.name != checkpoint_name(best_step):
+        if best_step is None or path.name != checkpoint_name(best_step):
             shutil.rmtree(path)
     for path in out.glob(f"{PREFIX}*{PARTIAL}"):
         shutil.rmtree(path)

@@ -69,6 +69,7 @@ class RunLog:
     def line(self, text: str) -> None:
         """A line above the bar."""
         self.console.print(text, soft_wrap=True, markup=False)
+        self.console.file.flush()  # a run in the background is followed in its log file
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -209,7 +209,7 @@ def validate(run: Run, log: RunLog) -> None:
     """Score the averaged weights, log it, and note whether it is the best so far."""
     progress, score, baseline = run.state.progress, run.validation.score(run.state.ema), run.validation.baseline()
     progress.validation_loss = score.total
-    if score.total < progress.best_loss:
+    if progress.best_loss is None or score.total < progress.best_loss:
         progress.best_loss, progress.best_step = score.total, progress.step
     log.write(
         progress.step,
@@ -222,7 +222,7 @@ def validate(run: Run, log: RunLog) -> None:
     )
     log.line(
         f"step {progress.step}: validation {score.total:.4f} (positions {score.positions:.4f}, lattice {score.lattice:.4f}), "
-        f"baseline {baseline.total:.4f}, best {progress.best_loss:.4f} at step {progress.best_step}, {progress.seconds / 60:.1f} min"
+        f"baseline {baseline.total:.4f}, best at step {progress.best_step}, {progress.seconds / 60:.1f} min"
     )
 
 

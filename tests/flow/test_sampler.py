@@ -1,0 +1,156 @@
+"""Integration from noise to proposals."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from packflow.errors import InputError
+from packflow.flow.sampler import draw_noise, integrate, problems_of, sample, sample_batches
+from packflow.model import ModelConfig, PackFlow
+from packflow.structure import CrystalBatch, FlowSpace, Molecule, Template, TemplateBatch
+
+PARITY = Path(__file__).parents[3] / "shared" / "parity"
+ASPIRIN = Template(Molecule.from_smiles("CC(=O)Oc1ccccc1C(=O)O"), 4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = ModelConfig(64, 4, 128, 2, FlowSpace("packed"), time_scale=30.0, atom_encoding="one_hot", center_noise=True)
+    return PackFlow(config).eval()
+
+
+def test_straight_flow_arrives_at_the_data(generator):
+    """With the exact velocity of a straight path, any number of steps ends at the data."""
+    data, noise = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+    lattice_data, lattice_noise = torch.randn(2, 1, 6, generator=generator, dtype=torch.float64)
+    for n_steps in (1, 3, 50):
+        end = integrate(lambda x, cell, tx, tc: (noise - data, lattice_noise - lattice_data), noise, lattice_noise, n_steps)
+        torch.testing.assert_close(end[0], data)
+        torch.testing.assert_close(end[1], lattice_data)
+
+
+def test_curved_flow_converges_at_first_order():
+    """dx/dt = x from t = 1 to 0 multiplies by exp(-1); Euler's error halves with the step."""
+    one = torch.ones(1, 3, dtype=torch.float64)
+    errors = []
+    for n_steps in (50, 100):
+        end, _ = integrate(lambda x, cell, tx, tc: (x, cell), one, torch.ones(1, 6, dtype=torch.float64), n_steps)
+        errors.append(abs(end[0, 0].item() - np.exp(-1)))
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.02)
+
+
+def test_times_run_from_noise_to_data():
+    seen = []
+
+    def field(x, cell, t_positions, t_lattice):
+        seen.append((t_positions.item(), t_lattice.item()))
+        return torch.zeros_like(x), torch.zeros_like(cell)
+
+    integrate(field, torch.zeros(1, 3), torch.zeros(1, 6), 4)
+    assert seen == [(1.0, 1.0), (0.75, 0.75), (0.5, 0.5), (0.25, 0.25)]
+
+
+def test_same_seed_whatever_the_batch(model):
+    """One generator per proposal: neither the batch size nor the number of proposals or threads matters, to 1e-3 Å."""
+    whole = sample(model, ASPIRIN, 6, seed=3, n_steps=30)
+    one_by_one = sample(model, ASPIRIN, 6, seed=3, n_steps=30, max_atoms=1)
+    first_two = sample(model, ASPIRIN, 2, seed=3, n_steps=30)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    two_threads = sample(model, ASPIRIN, 6, seed=3, n_steps=30)
+    torch.set_num_threads(threads)
+    for others in (one_by_one, first_two, two_threads):
+        for a, b in zip(whole, others, strict=False):
+            assert a.index == b.index
+            np.testing.assert_allclose(a.crystal.positions, b.crystal.positions, atol=1e-3)
+            np.testing.assert_allclose(a.crystal.lattice, b.crystal.lattice, atol=1e-3)
+    other_seed = sample(model, ASPIRIN, 1, seed=4, n_steps=30)[0]
+    assert np.abs(other_seed.crystal.positions - whole[0].crystal.positions).max() > 0.1
+    assert np.abs(whole[1].crystal.positions - whole[0].crystal.positions).max() > 0.1
+
+
+def test_proposals_are_centred_crystals_of_the_template(model):
+    for proposal in sample(model, ASPIRIN, 3, n_steps=5):
+        assert proposal.crystal.template is ASPIRIN
+        assert np.abs(proposal.crystal.positions.mean(0)).max() < 1e-4
+        assert proposal.problem == ""
+
+
+@pytest.mark.parametrize("smiles", ["C", "O", "N#N"])
+def test_molecules_almost_without_bonds(model, smiles):
+    proposals = sample(model, Template(Molecule.from_smiles(smiles), 2), 2, n_steps=5)
+    assert all(np.isfinite(p.crystal.positions).all() for p in proposals)
+
+
+def test_batches_arrive_one_by_one(model):
+    batches = list(sample_batches(model, ASPIRIN, 5, n_steps=2, max_atoms=2 * ASPIRIN.n_atoms))
+    assert [[p.index for p in batch] for batch in batches] == [[0, 1], [2, 3], [4]]
+
+
+def test_progress_counts_every_step(model):
+    counts = []
+    sample(model, ASPIRIN, 3, n_steps=4, max_atoms=2 * ASPIRIN.n_atoms, on_step=counts.append)
+    assert sum(counts) == 3 * 4
+
+
+def test_condition_is_computed_once_per_batch(model, monkeypatch):
+    calls = []
+    condition = model.condition
+    monkeypatch.setattr(model, "condition", lambda batch: calls.append(batch) or condition(batch))
+    sample(model, ASPIRIN, 2, n_steps=7)
+    assert len(calls) == 1
+
+
+def test_noise_is_standard_normal():
+    positions, lattice = draw_noise(ASPIRIN, 0, range(200))
+    assert positions.shape == (200 * 52, 3)
+    assert positions.std() == pytest.approx(1, abs=0.02)
+    assert positions.mean() == pytest.approx(0, abs=0.02)
+    assert lattice.std() == pytest.approx(1, abs=0.05)
+
+
+def test_impossible_cells_are_named():
+    template = Template(Molecule.from_smiles("C"), 1)
+    lattices = [[5.0, 5, 5, 90, 90, 90], [-5.0, 5, 5, 90, 90, 90], [5.0, 5, 5, 60, 60, 120], [5.0, 5, 5, 90, 90, 90], [float("nan")] * 6]
+    positions = torch.zeros(5, 3)
+    positions[3, 1] = float("inf")
+    crystals = CrystalBatch(TemplateBatch.pack([template] * 5), positions, torch.tensor(lattices))
+    assert problems_of(crystals) == ["", "impossible cell", "impossible cell", "not finite", "not finite"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_samples": 0}, "n_samples must be at least 1"),
+        ({"n_steps": 0}, "n_steps must be at least 1"),
+        ({"max_atoms": 0}, "max_atoms must be at least 1"),
+        ({"seed": -1}, "seed must be 0 or more"),
+    ],
+)
+def test_refused(model, options, message):
+    with pytest.raises(InputError, match=message):
+        sample(model, ASPIRIN, **options)
+
+
+def test_too_large_for_the_memory(model):
+    with pytest.raises(InputError, match="lower n_copies"):
+        sample(model, Template(ASPIRIN.molecule, 10**8))
+    with pytest.raises(InputError, match="lower max_atoms"):
+        sample(model, ASPIRIN, 10**9, max_atoms=10**11)
+
+
+@pytest.mark.skipif(not PARITY.exists(), reason="the released code's numbers (../shared/parity) are not here")
+def test_noise_and_decode_follow_the_papers_space():
+    """Euler steps of the released code on the linear grid, by its own velocities: the end is x - sum of steps."""
+    outputs = load_file(PARITY / "outputs_small.safetensors")
+    space = FlowSpace()
+    state, expected = outputs["sample_linear_lattice_state"], outputs["sample_linear_lattice_params"]
+    template = TemplateBatch.pack([Template(Molecule.from_smiles("C"), 1)] * len(state))
+    _, lattice = space.decode(torch.zeros(len(state), 3), state, template)
+    torch.testing.assert_close(lattice, expected, atol=1e-4, rtol=0)
+    assert json.loads((PARITY / "meta.json").read_text())["source"].startswith("learningmatter-mit/packflow")
