@@ -1,4 +1,4 @@
-"""The `packflow` command: prepare a dataset, sample proposals."""
+"""The `packflow` command: prepare a dataset, train, sample proposals."""
 
 from __future__ import annotations
 
@@ -17,15 +17,22 @@ from packflow.errors import InputError
 from packflow.model.pretrained import load
 from packflow.pipeline import sample_to_folder
 from packflow.structure import Molecule, Template
+from packflow.train.__main__ import main as train
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    """Run the command line; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C.
+
+    `packflow train` is `python -m packflow.train`, whose options come from the recipe's configuration.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["train"]:
+        return train(words[1:])
     parser, commands = make_parser()
-    args = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
+    args = parser.parse_args(words)
     try:
         commands[args.command](args[args.command])
     except InputError as error:
@@ -44,6 +51,7 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands = parser.add_subcommands(dest="command")
     commands.add_subcommand("sample", sample_parser(), help="sample crystal proposals of a molecule")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from CIF files")
+    commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
     return parser, {"sample": run_sample, "prepare": run_prepare}
 
 
@@ -51,15 +59,15 @@ def sample_parser() -> jsonargparse.ArgumentParser:
     """Arguments of `packflow sample`."""
     parser = jsonargparse.ArgumentParser(description="Sample crystal proposals: a table and CIF files of heavy atoms and unit cells.")
     parser.add_argument("smiles", type=str, help="the molecule")
-    parser.add_argument("--n-copies", type=int, default=4, help="molecules per unit cell (default: 4)")
-    parser.add_argument("--n-samples", type=int, default=32, help="number of proposals (default: 32)")
+    parser.add_argument("--n-copies", type=int, default=4, help="molecules per unit cell")
+    parser.add_argument("--n-samples", type=int, default=32, help="number of proposals")
     parser.add_argument("--out", type=str, required=True, help="folder for the results; must not hold files")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals (default: 0)")
-    parser.add_argument("--n-steps", type=int, default=100, help="Euler steps (default: 100)")
-    parser.add_argument("--model", type=str, default="open-2m", help="name of installed weights or a path (default: open-2m)")
-    parser.add_argument("--max-atoms", type=int, default=4096, help="atoms sampled at once (default: 4096)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
-    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
+    parser.add_argument("--n-steps", type=int, default=100, help="Euler steps")
+    parser.add_argument("--model", type=str, default="open-2m", help="name of installed weights or a path")
+    parser.add_argument("--max-atoms", type=int, default=4096, help="atoms sampled at once")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     return parser
 
 
@@ -82,10 +90,10 @@ def prepare_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("source", type=str, help="folder, zip archive or CIF file")
     parser.add_argument("out", type=str, help="dataset folder to write; must not exist")
     parser.add_argument("--table", type=str, default=None, help="CSV with columns file and smiles (optional: kind, licence)")
-    parser.add_argument("--max-atoms", type=int, default=default.max_atoms, help=f"heavy atoms per cell, at most (default: {default.max_atoms})")
-    parser.add_argument("--niggli", type=bool, default=default.niggli, help="take the Niggli-reduced cell (default: true)")
-    parser.add_argument("--seed", type=int, default=default.seed, help=f"of the split by molecule family (default: {default.seed})")
-    parser.add_argument("--jobs", type=int, default=0, help="processes (default: one per core)")
+    parser.add_argument("--max-atoms", type=int, default=default.max_atoms, help="heavy atoms per cell, at most")
+    parser.add_argument("--niggli", type=bool, default=default.niggli, help="take the Niggli-reduced cell")
+    parser.add_argument("--seed", type=int, default=default.seed, help="of the split by molecule family")
+    parser.add_argument("--jobs", type=int, default=0, help="processes; 0 takes one per core")
     return parser
 
 

@@ -95,11 +95,11 @@ def test_refused(cif_folder, tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(InputError, match="exists already"):
         run(cif_folder, tmp_path / "taken")
+    bad = tmp_path / "bad.csv"
+    bad.write_text("name,smiles\n")
     with pytest.raises(InputError, match="columns file and smiles"):
-        bad = tmp_path / "bad.csv"
-        bad.write_text("name,smiles\n")
         run(cif_folder, tmp_path / "out", table=bad)
-    with pytest.raises(InputError, match="table .* does not exist"):
+    with pytest.raises(InputError, match=r"table .* does not exist"):
         read_table(tmp_path / "none.csv")
     (tmp_path / "junk").mkdir()
     (tmp_path / "junk" / "a.cif").write_text("data_a\n")

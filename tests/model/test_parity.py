@@ -37,6 +37,8 @@ PARTS = {
     "norm1": "norm_attention",
     "norm2": "norm_feedforward",
 }
+# Of the recipe for random weights, beside 1.
+SPREADS = {"_node_feat_mlp.0.weight": 0.2, "attn_bias_builder.edge_to_headlogits.2.weight": 4.0}
 # A bias that is constant along a row cancels in softmax, and a fixed factor of one.
 WITHOUT_COUNTERPART = ("attn_bias_builder.head_bias_base", "attn_bias_scale")
 
@@ -66,13 +68,13 @@ def outputs():
 
 def rebuilt_weights(shapes, seed):
     """The recipe of the fixtures' README."""
-    random, state = np.random.RandomState(seed), {}  # noqa: NPY002 - the recipe is defined by this generator
+    random, state = np.random.RandomState(seed), {}
     for key in sorted(shapes):
         if key == "attn_bias_scale":
             continue
         z = random.standard_normal(shapes[key])
         if len(z.shape) >= 2:
-            z = z / np.sqrt(z.shape[1]) * {"_node_feat_mlp.0.weight": 0.2, "attn_bias_builder.edge_to_headlogits.2.weight": 4.0}.get(key, 1.0)
+            z = z / np.sqrt(z.shape[1]) * SPREADS.get(key, 1.0)
         elif "norm" in key and key.endswith("weight"):
             z = 1 + 0.1 * z
         else:

@@ -122,7 +122,8 @@ def test_conversions_keep_all_distances(urea):
     for back in (from_ase(atoms), from_pymatgen(structure)):
         crystal = recognize(back, "NC(N)=O")
         np.testing.assert_allclose(crystal.lattice, urea.lattice, atol=1e-6)
-        np.testing.assert_allclose(np.sort(to_ase(crystal).get_all_distances(mic=True), axis=None), np.sort(structure.distance_matrix, axis=None), atol=1e-6)
+        distances = to_ase(crystal).get_all_distances(mic=True)
+        np.testing.assert_allclose(np.sort(distances, axis=None), np.sort(structure.distance_matrix, axis=None), atol=1e-6)
 
 
 def test_written_crystal_is_read_back_the_same(urea):

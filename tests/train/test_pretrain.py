@@ -83,7 +83,8 @@ def test_the_seed_decides_the_run(config, source, tmp_path):
 def test_it_learns_the_validation_crystals_when_trained_on_them(config, source, tmp_path):
     everything = replace(source, split=source.split.copy())
     everything.split[:] = "train"
-    config = replace(config, n_steps=150, optim=replace(config.optim, learning_rate=1e-2), validation=ValidationConfig(every=150, n_crystals=8))
+    optim = replace(config.optim, learning_rate=1e-2)
+    config = replace(config, n_steps=150, optim=optim, validation=ValidationConfig(every=150, n_crystals=8))
     result = train(config, SplitView(everything, source), tmp_path / "run")
     config = read_config(result.checkpoint)
     validation = Validation.of(source, config, torch.device("cpu"))

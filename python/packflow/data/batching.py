@@ -13,16 +13,22 @@ from packflow.structure import Crystal, CrystalBatch
 
 
 class CrystalSource(Protocol):
-    """What batching asks of a dataset; packflow.data.dataset.CrystalDataset is one.
+    """What batching asks of a dataset; packflow.data.dataset.CrystalDataset is one."""
 
-    split:          [n_crystals] str, "train", "validation" or "test".
-    molecule_index: [n_crystals] int, equal for crystals of the same molecule.
-    n_atoms:        [n_crystals] int, heavy atoms in the unit cell.
-    """
+    @property
+    def split(self) -> np.ndarray:
+        """Of each crystal: "train", "validation" or "test". [n_crystals] str"""
+        ...
 
-    split: np.ndarray
-    molecule_index: np.ndarray
-    n_atoms: np.ndarray
+    @property
+    def molecule_index(self) -> np.ndarray:
+        """Equal for crystals of the same molecule. [n_crystals] int"""
+        ...
+
+    @property
+    def n_atoms(self) -> np.ndarray:
+        """Heavy atoms in the unit cell. [n_crystals] int"""
+        ...
 
     def __len__(self) -> int:
         """Number of crystals."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,9 +135,9 @@ def read_array(path: Path) -> np.ndarray:
 def write_dataset(
     path: Path,
     crystals: Sequence[Crystal],
-    columns: dict[str, Sequence[str]],
-    molecule_columns: dict[str, Sequence[str]],
-    settings: dict[str, object],
+    columns: Mapping[str, Sequence[str]],
+    molecule_columns: Mapping[str, Sequence[str]],
+    settings: Mapping[str, object],
 ) -> None:
     """Write crystals as a dataset folder; nothing appears at `path` unless all of it was written.
 
@@ -159,10 +159,10 @@ def write_dataset(
         "n_atoms": [c.template.n_atoms for c in crystals],
     }
     pq.write_table(pa.table(table), partial / TABLES[0])
-    pq.write_table(pa.table(molecule_columns), partial / TABLES[1])
+    pq.write_table(pa.table(dict(molecule_columns)), partial / TABLES[1])
     np.save(partial / ARRAYS[0], np.concatenate([c.positions for c in crystals]).astype(np.float32))
     np.save(partial / ARRAYS[1], np.stack([c.lattice for c in crystals]))
     sizes = {name: (partial / name).stat().st_size for name in (*TABLES, *ARRAYS)}
-    manifest = {"format": FORMAT, "n_crystals": len(crystals), "n_molecules": len(place), "settings": settings, "bytes": sizes}
+    manifest = {"format": FORMAT, "n_crystals": len(crystals), "n_molecules": len(place), "settings": dict(settings), "bytes": sizes}
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     partial.rename(path)

@@ -60,8 +60,7 @@ def read_table(path: Path | None) -> dict[str, dict[str, str]]:
         return {}
     if not path.is_file():
         raise InputError(f"table {path} does not exist")
-    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
-    with opened as lines:
+    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as lines:
         table = csv.DictReader(lines)
         missing = {"file", "smiles"} - set(table.fieldnames or ())
         if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -142,7 +143,7 @@ def assign_copies(noise: Tensor, positions: Tensor, template: TemplateBatch) -> 
     centroid, target = np.add.reduceat(ends, first_atom, axis=1) / n_block_atoms[:, None]
     chosen = np.arange(len(first_atom))  # the molecule whose noise each molecule gets
     first_molecule = np.concatenate([[0], n_copies.cumsum()])
-    for start, end in zip(first_molecule[:-1], first_molecule[1:], strict=True):
+    for start, end in pairwise(first_molecule):
         squared = ((target[start:end, None] - centroid[None, start:end]) ** 2).sum(-1)
         chosen[start:end] = start + linear_sum_assignment(squared)[1]
     rows = np.repeat(first_atom[chosen] - first_atom, n_block_atoms) + np.arange(template.n_atoms)

@@ -57,10 +57,11 @@ class TemplateBatch:
     def pack(cls, templates: Sequence[Template]) -> TemplateBatch:
         """Join templates along the atom axis, in their order."""
         atom_ptr = np.cumsum([0, *(t.n_atoms for t in templates)])
+        bonds = [t.bond_index + first for t, first in zip(templates, atom_ptr[:-1], strict=True)]
         return cls(
             atomic_numbers=torch.from_numpy(np.concatenate([t.atomic_numbers for t in templates])),
             atom_features=torch.from_numpy(np.concatenate([t.atom_features for t in templates])),
-            bond_index=torch.from_numpy(np.concatenate([t.bond_index + first for t, first in zip(templates, atom_ptr, strict=False)], axis=1)),
+            bond_index=torch.from_numpy(np.concatenate(bonds, axis=1)),
             bond_features=torch.from_numpy(np.concatenate([t.bond_features for t in templates])),
             atom_ptr=torch.from_numpy(atom_ptr.astype(np.int32)),
             n_copies=torch.tensor([t.n_copies for t in templates]),

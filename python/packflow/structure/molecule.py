@@ -84,12 +84,14 @@ def heavy_atom_mol(smiles: str) -> Chem.Mol:
         if problems:
             raise InputError(f"SMILES {smiles!r} is not a valid molecule: {problems[0].Message()}")
         mol = Chem.MolFromSmiles(smiles)
-        keep_none = Chem.RemoveHsParameters()
-        keep_none.removeIsotopes = keep_none.removeHydrides = keep_none.removeWithQuery = True
-        keep_none.removeDefiningBondStereo = keep_none.removeNonimplicit = keep_none.removeMapped = True
-        mol = Chem.RemoveHs(mol, keep_none)
+        remove_all = Chem.RemoveHsParameters()
+        for kind in ("Isotopes", "Hydrides", "WithQuery", "DefiningBondStereo", "Nonimplicit", "Mapped"):
+            setattr(remove_all, f"remove{kind}", True)
+        mol = Chem.RemoveHs(mol, remove_all)
     if len(Chem.GetMolFrags(mol)) > 1:
-        raise InputError(f"SMILES {smiles!r} holds several molecules: only crystals of one kind of molecule are supported (no salts, no solvates)")
+        raise InputError(
+            f"SMILES {smiles!r} holds several molecules: only crystals of one kind of molecule are supported (no salts, no solvates)"
+        )
     elements = {a.GetSymbol() for a in mol.GetAtoms()}
     if elements <= {"H"}:
         raise InputError(f"SMILES {smiles!r} has no heavy atom: PackFlow places heavy atoms only")

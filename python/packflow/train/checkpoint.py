@@ -18,6 +18,7 @@ from packflow.errors import InputError
 from packflow.model import PackFlow
 from packflow.model.weights import FORMAT_VERSION, check_names, check_version, from_dict, load_weights, read_tensors, save_model
 from packflow.train.config import TrainConfig
+from packflow.train.muon import Muon
 
 MODEL, EMA, OPTIMIZER, PROGRESS = "model.safetensors", "ema.safetensors", "optimizer.safetensors", "progress.json"
 PREFIX, PARTIAL = "step_", ".partial"
@@ -177,7 +178,7 @@ def load_optimizers(state: RunState, file: Path) -> None:
 def moment_shapes(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, tuple[int, ...]]:
     """Names and shapes of what an optimizer remembers of a parameter."""
     shape = tuple(parameter.shape)
-    if any(base.__name__ == "Muon" for base in type(optimizer).__mro__):
+    if isinstance(optimizer, Muon):
         return {"momentum_buffer": shape}
     return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from packflow.model import PackFlow
 from packflow.train.config import OptimConfig
+from packflow.train.muon import Muon
 
 
 def optimizers_of(model: PackFlow, config: OptimConfig) -> list[Optimizer]:
@@ -20,9 +22,7 @@ def optimizers_of(model: PackFlow, config: OptimConfig) -> list[Optimizer]:
     adamw = AdamW(rest, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     if not matrices:
         return [adamw]
-    hidden = [named[n] for n in matrices]
-    muon = Muon(hidden, lr=config.muon_learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
-    return [muon, adamw]
+    return [Muon([named[n] for n in matrices], config.muon_learning_rate, config.weight_decay), adamw]
 
 
 def learning_rate_share(step: int, n_steps: int, config: OptimConfig) -> float:
@@ -32,7 +32,7 @@ def learning_rate_share(step: int, n_steps: int, config: OptimConfig) -> float:
     return rise * (config.final_share + (1 - config.final_share) * cosine)
 
 
-def set_learning_rates(optimizers: list[Optimizer], step: int, n_steps: int, config: OptimConfig) -> float:
+def set_learning_rates(optimizers: Sequence[Optimizer], step: int, n_steps: int, config: OptimConfig) -> float:
     """Set all learning rates for a step; returns that of AdamW."""
     share = learning_rate_share(step, n_steps, config)
     for optimizer in optimizers:
