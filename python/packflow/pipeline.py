@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from packflow.flow.sampler import sample_batches
@@ -52,7 +53,7 @@ def sample_to_folder(
         **(settings or {}),
     }
     columns = (TextColumn("sampling"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
-    with ProposalFolder(out, run) as folder, Progress(*columns, disable=not progress) as bar:
+    with ProposalFolder(out, run) as folder, Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
         work = bar.add_task("steps", total=n_samples * n_steps)
         for proposals in batches:
             folder.write(proposals)

@@ -62,7 +62,7 @@ def test_an_interrupted_write_leaves_no_checkpoint(config, tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", interrupted)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(InputError, match=r"step_00000003 cannot be written \(no space left\)"):
             save_checkpoint(tmp_path, stepped_state(config, 3), config)
     assert checkpoints_in(tmp_path) == []
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000003.partial"]

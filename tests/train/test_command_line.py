@@ -73,7 +73,7 @@ def test_mistakes_are_one_line_and_status_2(words, message, tmp_path, capsys):
 def test_what_cannot_change_on_resume(arguments, capsys):
     assert main(arguments) == 0
     assert main(arguments) == 2
-    assert "is not empty" in capsys.readouterr().err
+    assert "holds another run" in capsys.readouterr().err
     assert main([*arguments, "--resume", "auto", "--model.d_model", "64"]) == 2
     assert "the model of a resumed run cannot change" in capsys.readouterr().err
     assert main(["--recipe", "open-2m", *arguments[2:], "--resume", "auto"]) == 2

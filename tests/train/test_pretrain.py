@@ -155,8 +155,41 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_checkpoint(co
 
 def test_a_folder_with_another_run_is_refused(config, source, tmp_path):
     train(config, source, tmp_path / "run")
-    with pytest.raises(InputError, match="is not empty: continue its run with --resume auto, or choose another --out"):
+    with pytest.raises(InputError, match="holds another run: continue it with --resume auto, or choose another --out"):
         train(config, source, tmp_path / "run")
+    first, last = checkpoints_in(tmp_path / "run")
+    with pytest.raises(InputError, match="holds step_00000010, which is not the checkpoint to resume"):
+        train(read_config(first), source, tmp_path / "run", first)
+    branch = train(read_config(first), source, tmp_path / "branch", first)
+    assert_same_checkpoint(branch.checkpoint, last)
+
+
+def test_a_folder_with_other_files_is_refused(config, source, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match=r"holds thesis\.tex, which is not of a run"):
+        train(config, source, tmp_path)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(config, source, tmp_path):
+    done = train(config, source, tmp_path / "run")
+    for path in checkpoints_in(tmp_path / "run"):
+        path.rename(path.with_name(f"{path.name}.partial"))
+    again = train(config, source, tmp_path / "run")
+    assert again.checkpoint == done.checkpoint
+    assert [row["step"] for row in rows_of(tmp_path / "run")] == ["5", "10", "10"]
+    assert not list((tmp_path / "run").glob("*.partial"))
+
+
+def test_mixed_precision_trains(config, source, tmp_path):
+    result = train(replace(config, precision="bf16-mixed"), source, tmp_path / "run")
+    assert result.step == 10
+    assert {value.dtype for value in tensors_of(result.checkpoint).values()} == {torch.float32}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_named(config, source, tmp_path):
+    with pytest.raises(InputError, match="has no GPU that torch can use; take --device cpu"):
+        train(config, source, tmp_path / "run", device="cuda")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import torch
 from rdkit import Chem
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from packflow.data.dataset import write_dataset
@@ -92,7 +94,7 @@ def prepare(
     if out.exists():
         raise InputError(f"{out} exists already; choose another folder or remove it")
     smiles_of, names = read_table(Path(table) if table else None), list_files(source)
-    done = list(prepare_all(source, names, smiles_of, config, n_jobs or len(os.sched_getaffinity(0)), progress))
+    done = list(prepare_all(source, names, smiles_of, config, n_jobs or n_cores(), progress))
     kept = [(p.name, p.crystal) for p in done if p.crystal is not None]
     rejected = [p for p in done if p.crystal is None]
     if not kept:
@@ -118,17 +120,28 @@ def prepare_all(
     smiles = [(table.get(name) or table.get(Path(name).name) or {}).get("smiles") or None for name in names]
     work = partial(prepare_file, source, config)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
         files = bar.add_task("files", total=len(names))
         if n_jobs == 1:
             for job in zip(names, smiles, strict=True):
                 yield from work(job)
                 bar.advance(files)
             return
-        with multiprocessing.get_context("spawn").Pool(n_jobs, torch.set_num_threads, (1,)) as pool:
+        with multiprocessing.get_context("spawn").Pool(n_jobs, start_worker) as pool:
             for found in pool.imap(work, zip(names, smiles, strict=True), chunksize=CHUNK):
                 yield from found
                 bar.advance(files)
+
+
+def n_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_worker() -> None:
+    """One thread per process, and Ctrl-C is left to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
 
 
 def prepare_file(source: Path, config: PrepareConfig, job: tuple[str, str | None]) -> list[Prepared]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -73,23 +74,32 @@ def save_checkpoint(out: Path, state: RunState, config: TrainConfig) -> Path:
     """Write a checkpoint under a temporary name and rename it, so that an interrupted write leaves none.
 
     Then remove all older ones but the last `config.keep_last` and the best.
+
+    Raises:
+        InputError: the disk is full or not writable.
     """
     final = out / checkpoint_name(state.progress.step)
     partial = final.with_name(final.name + PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_model(partial / MODEL, state.model)
-    save_model(partial / EMA, state.ema)
-    save_file(optimizer_tensors(state), partial / OPTIMIZER)
-    record = {"format_version": FORMAT_VERSION, "packflow": package_version(), "progress": asdict(state.progress), "config": asdict(config)}
-    (partial / PROGRESS).write_text(json.dumps(record, indent=2) + "\n")
-    for path in (*partial.iterdir(), partial):
-        flush_to_disk(path)
-    if final.exists():  # the same step again, after a resume: equal content
-        shutil.rmtree(final)
-    partial.rename(final)
+    try:
+        write_checkpoint(partial, state, config)
+        partial.rename(final)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{final} cannot be written ({error}): mend that and resume; earlier checkpoints are complete") from error
     remove_old_checkpoints(out, config.keep_last, state.progress.best_step)
     return final
+
+
+def write_checkpoint(folder: Path, state: RunState, config: TrainConfig) -> None:
+    """Write all files of a checkpoint and wait until they are on the disk."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    save_model(folder / MODEL, state.model)
+    save_model(folder / EMA, state.ema)
+    save_file(optimizer_tensors(state), folder / OPTIMIZER)
+    record = {"format_version": FORMAT_VERSION, "packflow": package_version(), "progress": asdict(state.progress), "config": asdict(config)}
+    (folder / PROGRESS).write_text(json.dumps(record, indent=2) + "\n")
+    for path in (*folder.iterdir(), folder):
+        flush_to_disk(path)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -11,7 +11,7 @@ from packflow.flow.loss import LossConfig, TimeConfig
 from packflow.flow.path import PathConfig
 from packflow.model import ModelConfig
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["32-true", "bf16-mixed"]
 
 
 @dataclass(frozen=True)

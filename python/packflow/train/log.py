@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-METRICS = "metrics.csv"
+METRICS, BOARD = "metrics.csv", "tensorboard"
 COLUMNS = (
     "step",
     "loss",
@@ -37,7 +37,7 @@ class RunLog:
         self._writer = csv.DictWriter(self._file, COLUMNS)
         self._writer.writeheader()
         self._writer.writerows(rows)
-        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step + 1)
+        self._board = SummaryWriter(str(out / BOARD), purge_step=first_step + 1)
         self.console = Console(highlight=False)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
         self._bar = Progress(*columns, TextColumn("{task.fields[values]}"), console=self.console, disable=not self.console.is_terminal)

@@ -16,12 +16,11 @@ from lightning_fabric import Fabric
 from packflow.data.batching import Batches, CrystalSource, generator_of
 from packflow.errors import InputError
 from packflow.flow.loss import Loss, draw_path, flow_matching_loss
-from packflow.flow.path import VelocityField
 from packflow.model import PackFlow
 from packflow.structure import CrystalBatch
-from packflow.train.checkpoint import RunState, checkpoints_in, load_checkpoint, save_checkpoint
+from packflow.train.checkpoint import PREFIX, RunState, checkpoints_in, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
-from packflow.train.log import RunLog
+from packflow.train.log import BOARD, METRICS, RunLog
 from packflow.train.optim import optimizers_of, set_learning_rates, update_average
 from packflow.train.stop import StopRequest
 from packflow.train.validation import Validation
@@ -53,15 +52,13 @@ class Run:
 
     config:     of the run.
     state:      weights, moments and progress.
-    field:      the model as Fabric runs it: precision, and gradients shared between processes.
-    fabric:     device and backward.
+    fabric:     device, precision and backward.
     batches:    training crystals.
     validation: fixed crystals, times and noises.
     """
 
     config: TrainConfig
     state: RunState
-    field: VelocityField
     fabric: Fabric
     batches: Batches
     validation: Validation
@@ -88,11 +85,10 @@ def train(
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        InputError: the folder holds another run, the checkpoint does not fit, or the loss is no longer a number.
+        InputError: the folder holds another run, the checkpoint does not fit or cannot be written, or the loss is no longer a
+            number.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    if resume is None and any(out.iterdir()):
-        raise InputError(f"{out} is not empty: continue its run with --resume auto, or choose another --out")
+    claim_folder(out, resume)
     run = start(config, dataset, resume, device)
     deadline = time.monotonic() + 60 * max_minutes
     with StopRequest() as stop, RunLog(out, config.n_steps, run.state.progress.step) as log:
@@ -102,8 +98,26 @@ def train(
     return TrainResult(run.state.progress.step, last[-1] if last else None, stop.received)
 
 
+def claim_folder(out: Path, resume: Path | None) -> None:
+    """Make the folder of a run, or check that the run in it is the one to go on with; nothing is ever overwritten."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be made ({error.strerror}): choose another folder") from error
+    found = checkpoints_in(out)
+    if resume is None and found:
+        raise InputError(f"{out} holds another run: continue it with --resume auto, or choose another --out")
+    if resume is not None and found and resume.resolve() != found[-1].resolve():
+        raise InputError(f"{out} holds {found[-1].name}, which is not the checkpoint to resume: choose another --out")
+    strange = [path.name for path in out.iterdir() if path.name not in (METRICS, BOARD) and not path.name.startswith(PREFIX)]
+    if strange:
+        raise InputError(f"{out} holds {strange[0]}, which is not of a run: choose another --out")
+
+
 def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, device: str) -> Run:
     """Build everything for the first step, or for the one after a checkpoint."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: this machine has no GPU that torch can use; take --device cpu")
     fabric = Fabric(accelerator=device, devices=1, precision=config.precision)
     batches = Batches(dataset, config.batch)
     if config.fit_lattice and resume is None:
@@ -115,8 +129,7 @@ def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, devi
     state = RunState(model, copy.deepcopy(model).eval().requires_grad_(False), optimizers_of(model, config.optim))
     if resume is not None:
         state = replace(state, progress=load_checkpoint(resume, state))
-    field, *_ = fabric.setup(model, *state.optimizers)
-    return Run(config, state, field, fabric, batches, Validation.of(dataset, config, fabric.device))
+    return Run(config, state, fabric, batches, Validation.of(dataset, config, fabric.device))
 
 
 def with_fitted_lattice(config: TrainConfig, batches: Batches) -> TrainConfig:
@@ -183,7 +196,9 @@ def train_step(run: Run) -> tuple[float, Loss, float, int]:
     path = draw_path(batch, config.model.space, config.path, config.time, flow)
 
     rate = set_learning_rates(state.optimizers, step, config.n_steps, config.optim)
-    loss = flow_matching_loss(path.velocities(run.field), path, config.model.space, config.loss)
+    with run.fabric.autocast():
+        velocities = path.velocities(state.model)
+    loss = flow_matching_loss(velocities, path, config.model.space, config.loss)
     run.fabric.backward(loss.total)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip_norm).item()
     if not (math.isfinite(norm) and math.isfinite(loss.total.item())):
