@@ -4,7 +4,7 @@
 
 Without a folder it takes the few open crystals of the test suite. The command line does the same for a real run:
 
-    packflow prepare FOLDER --out crystals
+    packflow prepare FOLDER crystals
     python -m packflow.train --recipe open-2m --data crystals --out run
 """
 
