@@ -47,7 +47,8 @@ def crystal(cell, positions, radius=0.76):
     """A batch of one crystal of equal atoms."""
     positions = torch.as_tensor(positions, dtype=torch.float64).reshape(-1, 3)
     cell = torch.as_tensor(cell, dtype=torch.float64)
-    return positions, cell[None], torch.tensor([0, len(positions)], dtype=torch.int32), torch.full((len(positions),), radius, dtype=torch.float64)
+    radii = torch.full((len(positions),), radius, dtype=torch.float64)
+    return positions, cell[None], torch.tensor([0, len(positions)], dtype=torch.int32), radii
 
 
 def join(*batches):

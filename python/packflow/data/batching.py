@@ -43,8 +43,9 @@ class CrystalSource(Protocol):
 class BatchConfig:
     """Size of a batch.
 
-    max_atoms:    heavy atoms in a batch, which sets the memory and the time of a step; a larger crystal is alone in its batch.
-    max_crystals: crystals in a batch.
+    Attributes:
+        max_atoms: heavy atoms in a batch, which sets the memory and the time of a step; a larger crystal is alone in its batch.
+        max_crystals: crystals in a batch.
     """
 
     max_atoms: int = 2000

@@ -18,8 +18,9 @@ from packflow.structure.flow_space import FlowSpace
 class TimeConfig:
     """How training times are drawn: t is Beta(power, 1), one for the positions and one for the lattice, independent (paper).
 
-    power_positions: 1 is uniform (paper); below 1 has more weight near t = 0, the data, where bond lengths are decided.
-    power_lattice:   likewise for the lattice.
+    Attributes:
+        power_positions: 1 is uniform (paper); below 1 has more weight near t = 0, the data, where bond lengths are decided.
+        power_lattice: likewise for the lattice.
     """
 
     power_positions: float = 1.0
@@ -36,10 +37,11 @@ class TimeConfig:
 class LossConfig:
     """What is compared and how the channels are weighed.
 
-    kind:           "velocity" is the paper's: squared error of the velocities. "endpoint_l1" is the absolute error of the
-                    crystal that each velocity points at, x - t v: the velocity's error times t, for positions in Å.
-    lattice_weight: weight of the lattice's loss beside that of the positions (paper: 1).
-    min_time:       "endpoint_l1" only: times below count as this one, so that they keep a gradient.
+    Attributes:
+        kind: "velocity" is the paper's: squared error of the velocities. "endpoint_l1" is the absolute error of the
+            crystal that each velocity points at, x - t v: the velocity's error times t, for positions in Å.
+        lattice_weight: weight of the lattice's loss beside that of the positions (paper: 1).
+        min_time: "endpoint_l1" only: times below count as this one, so that they keep a gradient.
     """
 
     kind: Literal["velocity", "endpoint_l1"] = "velocity"

@@ -22,14 +22,15 @@ N_LATTICE = 6
 class ModelConfig:
     """Sizes of a PackFlow and what its numbers mean.
 
-    d_model:       width of the tokens.
-    n_heads:       attention heads; divides d_model.
-    d_feedforward: width inside the feed-forward parts.
-    n_layers:      transformer layers.
-    space:         the space that the flow runs in.
-    time_scale:    factor on the flow times before their sines (paper: 1).
-    atom_encoding: "index" (paper) or "one_hot", see embedding.atom_inputs.
-    center_noise:  the noise it learns to start from has its mean at the origin (paper: not); samplers must do the same.
+    Attributes:
+        d_model: width of the tokens.
+        n_heads: attention heads; divides d_model.
+        d_feedforward: width inside the feed-forward parts.
+        n_layers: transformer layers.
+        space: the space that the flow runs in.
+        time_scale: factor on the flow times before their sines (paper: 1).
+        atom_encoding: "index" (paper) or "one_hot", see embedding.atom_inputs.
+        center_noise: the noise it learns to start from has its mean at the origin (paper: not); samplers must do the same.
     """
 
     d_model: int = 256

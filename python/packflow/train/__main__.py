@@ -113,7 +113,7 @@ def parse(words: Sequence[str], defaults: TrainConfig) -> tuple[Namespace, Train
 
 def parser_of(defaults: TrainConfig) -> ArgumentParser:
     """One option for each field of the configuration, beside those that say what is done where."""
-    parser = ArgumentParser(prog=PROGRAM, description="Train a PackFlow by flow matching.", exit_on_error=False)
+    parser = ArgumentParser(prog=PROGRAM, description="Train a PackFlow by flow matching.", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--recipe", type=str | None, help=f"where the options below start from: {', '.join(RECIPES)}")
     parser.add_argument("--data", type=str | None, help="dataset folder of packflow prepare")
     parser.add_argument("--out", type=str | None, help="folder for checkpoints and logs")

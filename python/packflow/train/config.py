@@ -18,14 +18,15 @@ Precision = Literal["32-true", "bf16-mixed"]
 class OptimConfig:
     """Optimizer, learning rate over the run, and the average of the weights.
 
-    name:               "adamw" (paper), or "muon": Muon for the matrices of the transformer layers, AdamW for the rest.
-    learning_rate:      of AdamW.
-    muon_learning_rate: of Muon, scaled to match AdamW's size of update.
-    weight_decay:       decoupled, of both.
-    clip_norm:          largest norm of the gradient, applied before the step.
-    warmup_steps:       linear rise from 0.
-    final_share:        share of the learning rate that a cosine over n_steps ends with; 1 = constant (paper).
-    ema_decay:          of the exponential average of the weights, at most step / (step + 20); 0 = no average (paper).
+    Attributes:
+        name: "adamw" (paper), or "muon": Muon for the matrices of the transformer layers, AdamW for the rest.
+        learning_rate: of AdamW.
+        muon_learning_rate: of Muon, scaled to match AdamW's size of update.
+        weight_decay: decoupled, of both.
+        clip_norm: largest norm of the gradient, applied before the step.
+        warmup_steps: linear rise from 0.
+        final_share: share of the learning rate that a cosine over n_steps ends with; 1 = constant (paper).
+        ema_decay: of the exponential average of the weights, at most step / (step + 20); 0 = no average (paper).
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -54,9 +55,10 @@ class OptimConfig:
 class ValidationConfig:
     """The fixed crystals, times and noises that the averaged weights are judged by.
 
-    every:        steps between two validations, each with a checkpoint.
-    n_crystals:   at most so many of the validation split.
-    per_molecule: at most so many of each molecule.
+    Attributes:
+        every: steps between two validations, each with a checkpoint.
+        n_crystals: at most so many of the validation split.
+        per_molecule: at most so many of each molecule.
     """
 
     every: int = 500
@@ -74,20 +76,21 @@ class ValidationConfig:
 class TrainConfig:
     """A training run.
 
-    recipe:        name of the recipe that it started from.
-    model:         the network, its flow space and its noise.
-    fit_lattice:   set the flow space's lattice_mean and lattice_std from the training crystals.
-    assign_copies: see PathConfig.
-    invert:        replace crystals by their mirror image at random; the network is told no stereochemistry.
-    time:          how times are drawn.
-    loss:          what is minimised.
-    optim:         how.
-    batch:         how many crystals at a time.
-    validation:    how progress is judged.
-    n_steps:       length of the run.
-    seed:          of weights, batches, times and noises.
-    precision:     of the arithmetic.
-    keep_last:     checkpoints kept beside the best.
+    Attributes:
+        recipe: name of the recipe that it started from.
+        model: the network, its flow space and its noise.
+        fit_lattice: set the flow space's lattice_mean and lattice_std from the training crystals.
+        assign_copies: see PathConfig.
+        invert: replace crystals by their mirror image at random; the network is told no stereochemistry.
+        time: how times are drawn.
+        loss: what is minimised.
+        optim: how.
+        batch: how many crystals at a time.
+        validation: how progress is judged.
+        n_steps: length of the run.
+        seed: of weights, batches, times and noises.
+        precision: of the arithmetic.
+        keep_last: checkpoints kept beside the best.
     """
 
     recipe: str = "custom"
