@@ -1,6 +1,6 @@
 """How good proposals are: a model's samples for held-out molecules against their known crystals.
 
-python bench/quality.py DATASET [--model open-2m] [--split test] [--n-samples 8] [--n-steps 100] [--max-molecules 1000]
+python bench/quality.py DATASET [--model open-2m] [--split test] [--n-samples 8] [--n-steps 50] [--max-molecules 1000]
 
 For every molecule of the split one known crystal is the reference: an experimental one if there is one, else the first. Its
 molecule and number of copies make the template. All numbers are means over a molecule's proposals, then over molecules; proposals
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--model", default="open-2m")
     parser.add_argument("--split", default="test")
     parser.add_argument("--n-samples", type=int, default=8)
-    parser.add_argument("--n-steps", type=int, default=100)
+    parser.add_argument("--n-steps", type=int, default=50)
     parser.add_argument("--max-molecules", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

@@ -19,7 +19,7 @@ def sample_to_folder(
     out: str | Path,
     n_samples: int = 32,
     seed: int = 0,
-    n_steps: int = 100,
+    n_steps: int = 50,
     max_atoms: int = 4096,
     progress: bool = True,
     settings: dict[str, object] | None = None,

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from packflow.errors import InputError
 from packflow.structure import Crystal, Template
-from packflow.structure.recognize import molecule_of
+from packflow.structure.match import molecule_graphs
 
 FORMAT = 1
 MANIFEST = "dataset.json"
@@ -67,7 +67,7 @@ class CrystalDataset:
 
     def template(self, index: int) -> Template:
         """Template of crystal number `index`."""
-        return Template(molecule_of(self.smiles[self.molecule_index[index]])[0], int(self.n_copies[index]))
+        return Template(molecule_graphs(self.smiles[self.molecule_index[index]])[0], int(self.n_copies[index]))
 
     def indices(self, split: str) -> np.ndarray:
         """Numbers of the crystals in a split."""

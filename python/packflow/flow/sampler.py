@@ -50,7 +50,7 @@ def sample(
     template: Template,
     n_samples: int = 32,
     seed: int = 0,
-    n_steps: int = 100,
+    n_steps: int = 50,
     max_atoms: int = 4096,
     on_step: StepCallback | None = None,
 ) -> list[Proposal]:
@@ -82,7 +82,7 @@ def sample_batches(
     template: Template,
     n_samples: int = 32,
     seed: int = 0,
-    n_steps: int = 100,
+    n_steps: int = 50,
     max_atoms: int = 4096,
     on_step: StepCallback | None = None,
 ) -> Iterator[list[Proposal]]:

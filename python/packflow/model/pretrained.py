@@ -19,7 +19,7 @@ def load(name: str | Path = "open-2m") -> PackFlow:
     """A trained model in evaluation mode, float32, on the CPU; move it with `.to("cuda")`.
 
     Args:
-        name: Of installed weights, or the path of a .safetensors file, a checkpoint or a training run's checkpoint folder.
+        name: Of installed weights, or the path of a .safetensors file, of a checkpoint, or of a training run: its last one.
 
     Raises:
         InputError: there is neither such a name nor such a path, or the file is damaged or of another model.
@@ -27,6 +27,8 @@ def load(name: str | Path = "open-2m") -> PackFlow:
     names = pretrained_names()
     if str(name) in names:
         return load_model(WEIGHTS / f"{name}.safetensors")
-    if Path(name).exists():
-        return load_model(name)
+    path = Path(name)
+    if path.exists():
+        checkpoints = sorted(path.glob("step_*"))
+        return load_model(checkpoints[-1] if checkpoints else path)
     raise InputError(f"model {str(name)!r} is neither installed ({', '.join(names) or 'none are'}) nor a path that exists")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-
 import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
@@ -13,41 +10,9 @@ from rdkit.rdBase import BlockLogs
 from packflow.errors import InputError, StructureError
 from packflow.structure.bonds import PeriodicBonds, find_bonds, whole_molecules
 from packflow.structure.crystal import Crystal
-from packflow.structure.molecule import Molecule, heavy_atom_mol
+from packflow.structure.match import Fragment, element_graph, match, molecule_graphs
 from packflow.structure.sites import Sites
 from packflow.structure.template import Template
-
-
-@dataclass(frozen=True)
-class Fragment:
-    """One molecule found in a unit cell: its atoms (rows of the sites) and bonds (pairs of places in `atoms`)."""
-
-    atoms: list[int]
-    bonds: list[tuple[int, int]]
-
-    def graph(self, atomic_numbers: np.ndarray) -> Chem.Mol:
-        """Graph of elements with single bonds and no hydrogens added."""
-        return element_graph([int(atomic_numbers[a]) for a in self.atoms], self.bonds)
-
-
-def element_graph(atomic_numbers: list[int], bonds: list[tuple[int, int]]) -> Chem.Mol:
-    """RDKit molecule that knows elements and connectivity only."""
-    mol = Chem.RWMol()
-    for number in atomic_numbers:
-        atom = Chem.Atom(number)
-        atom.SetNoImplicit(True)
-        mol.AddAtom(atom)
-    for i, j in bonds:
-        mol.AddBond(i, j, Chem.BondType.SINGLE)
-    return mol.GetMol()
-
-
-@lru_cache(maxsize=4096)
-def molecule_of(smiles: str) -> tuple[Molecule, Chem.Mol]:
-    """The molecule of a SMILES and its element graph."""
-    mol = heavy_atom_mol(smiles)
-    bonds = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()]
-    return Molecule.from_smiles(smiles), element_graph([a.GetAtomicNum() for a in mol.GetAtoms()], bonds)
 
 
 def fragments_of(sites: Sites, bonds: PeriodicBonds, keep: np.ndarray) -> tuple[list[Fragment], np.ndarray]:
@@ -55,16 +20,26 @@ def fragments_of(sites: Sites, bonds: PeriodicBonds, keep: np.ndarray) -> tuple[
     inside = keep[bonds.index].all(1)
     kept_bonds = PeriodicBonds(bonds.index[inside], bonds.shift[inside])
     molecules, offset = whole_molecules(len(sites.atomic_numbers), kept_bonds)
+    positions = (sites.fractional + offset) @ sites.cell
     partners: dict[int, list[int]] = {}
     for i, j in kept_bonds.index.tolist():
         partners.setdefault(i, []).append(j)
+    hydrogens = None if sites.heavy.all() else hydrogen_counts(sites, bonds)
     found = []
     for atoms in molecules:
         if keep[atoms[0]]:
             ordered = sorted(atoms)
             place = {atom: k for k, atom in enumerate(ordered)}
-            found.append(Fragment(ordered, [(place[i], place[j]) for i in ordered for j in partners.get(i, [])]))
+            pairs = [(place[i], place[j]) for i in ordered for j in partners.get(i, [])]
+            found.append(Fragment(ordered, pairs, positions[ordered], None if hydrogens is None else hydrogens[ordered]))
     return found, offset
+
+
+def hydrogen_counts(sites: Sites, bonds: PeriodicBonds) -> np.ndarray:
+    """Number of hydrogens bonded to each site. [n_sites]"""
+    ends = np.concatenate([bonds.index, bonds.index[:, ::-1]])
+    to_hydrogen = ends[~sites.heavy[ends[:, 1]], 0]
+    return np.bincount(to_hydrogen, minlength=len(sites.atomic_numbers))
 
 
 def recognize(sites: Sites, smiles: str | None = None) -> Crystal:
@@ -81,25 +56,13 @@ def recognize(sites: Sites, smiles: str | None = None) -> Crystal:
     fragments, offset = fragments_of(sites, bonds, sites.heavy)
     smiles = smiles or sites.smiles or perceive_smiles(sites, bonds)
     try:
-        molecule, graph = molecule_of(smiles)
+        molecule, *_ = molecule_graphs(smiles)
     except InputError as error:
         raise StructureError("unusable SMILES", str(error)) from error
-    order = np.array([atom for fragment in fragments for atom in match(fragment, sites.atomic_numbers, graph, smiles)])
+    order = np.array([atom for fragment in fragments for atom in match(fragment, sites.atomic_numbers, smiles)])
     whole = (sites.fractional + offset)[order].reshape(len(fragments), molecule.n_atoms, 3)
     wrapped = (whole - np.floor(whole)).reshape(-1, 3)
     return Crystal.from_fractional(Template(molecule, len(fragments)), wrapped, sites.lattice)
-
-
-def match(fragment: Fragment, atomic_numbers: np.ndarray, graph: Chem.Mol, smiles: str) -> list[int]:
-    """Sites of the fragment in the atom order of the SMILES; refuses another connectivity."""
-    if len(fragment.atoms) != graph.GetNumAtoms():
-        raise StructureError("another molecule", f"{len(fragment.atoms)} heavy atoms in one piece, {graph.GetNumAtoms()} in {smiles}")
-    if len(fragment.bonds) != graph.GetNumBonds():
-        raise StructureError("another connectivity", f"{len(fragment.bonds)} bonds in one molecule, {graph.GetNumBonds()} in {smiles}")
-    places = fragment.graph(atomic_numbers).GetSubstructMatch(graph)
-    if not places:
-        raise StructureError("another connectivity", f"the bonded atoms are not those of {smiles}")
-    return [fragment.atoms[place] for place in places]
 
 
 def perceive_smiles(sites: Sites, bonds: PeriodicBonds) -> str:
@@ -110,11 +73,11 @@ def perceive_smiles(sites: Sites, bonds: PeriodicBonds) -> str:
     """
     if sites.heavy.all():
         raise StructureError("no SMILES", "none is given and without hydrogens it cannot be perceived")
-    fragments, offset = fragments_of(sites, bonds, np.ones(len(sites.atomic_numbers), dtype=bool))
+    fragments, _ = fragments_of(sites, bonds, np.ones(len(sites.atomic_numbers), dtype=bool))
     fragment = max(fragments, key=lambda f: len(f.atoms))
-    mol = fragment.graph(sites.atomic_numbers)
+    mol = element_graph(sites.atomic_numbers[fragment.atoms], fragment.bonds)
     conformer = Chem.Conformer(len(fragment.atoms))
-    conformer.SetPositions(np.ascontiguousarray((sites.fractional + offset)[fragment.atoms] @ sites.cell))
+    conformer.SetPositions(np.ascontiguousarray(fragment.positions))
     mol.AddConformer(conformer)
     candidates = [found for order in atom_orders(mol) if (found := with_bond_orders(Chem.RenumberAtoms(mol, order))) is not None]
     if not candidates:
