@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -36,7 +36,7 @@ class Fragment:
     hydrogens: np.ndarray | None
 
 
-def element_graph(atomic_numbers: Sequence[int], bonds: Sequence[tuple[int, int]], hydrogens: Sequence[int] | None = None) -> Chem.Mol:
+def element_graph(atomic_numbers: Iterable[int], bonds: Iterable[tuple[int, int]], hydrogens: Sequence[int] | None = None) -> Chem.Mol:
     """RDKit molecule that knows elements and connectivity, and hydrogen counts if given (as isotopes, which a match compares)."""
     mol = Chem.RWMol()
     for place, number in enumerate(atomic_numbers):
@@ -81,7 +81,7 @@ def match(fragment: Fragment, atomic_numbers: np.ndarray, smiles: str) -> list[i
         raise StructureError("another connectivity", f"{len(fragment.bonds)} bonds in one molecule, {graph.GetNumBonds()} in {smiles}")
     numbers = atomic_numbers[fragment.atoms]
     if fragment.hydrogens is not None:
-        exact = element_graph(numbers, fragment.bonds, fragment.hydrogens).GetSubstructMatch(graph_with_hydrogens)
+        exact = element_graph(numbers, fragment.bonds, fragment.hydrogens.tolist()).GetSubstructMatch(graph_with_hydrogens)
         if exact:
             return [fragment.atoms[place] for place in exact]
     matches = element_graph(numbers, fragment.bonds).GetSubstructMatches(graph, uniquify=False, maxMatches=MAX_MATCHES)
