@@ -48,6 +48,10 @@ def test_special_positions_are_merged():
 def test_atoms_listed_twice_are_merged():
     both = sites(HEADER + "C1 C 0.1 0.2 0.3\nC2 C -0.1 -0.2 -0.3\n")
     assert len(both.atomic_numbers) == 4
+    different = sites(HEADER + "C1 C 0.1 0.2 0.3\nN1 N -0.1 -0.2 -0.3\n")
+    assert len(different.atomic_numbers) == 8
+    across_the_wall = sites(HEADER + "C1 C 0.1 0.2 -1e-17\nC2 C 0.1 0.2 0.9999\n")
+    assert len(across_the_wall.atomic_numbers) == 4
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,8 @@ def test_atoms_listed_twice_are_merged():
     [
         (HEADER + "C1 C ? 0.2 0.3\n", "missing coordinates"),
         (HEADER.replace("_cell_length_c   12", "_cell_length_c   ?") + "C1 C 0 0 0\n", "no valid cell"),
+        (HEADER.replace("_cell_length_c   12", "_cell_length_c   0.2") + "C1 C 0 0 0\n", "no valid cell"),
+        (HEADER.replace('"100.5(3)"', "179.99") + "C1 C 0 0 0\n", "no valid cell"),
         (HEADER.replace("_space_group_name_H-M_alt 'P 1 21/c 1'\n", "") + "C1 C 0 0 0\n", "no symmetry"),
         (HEADER.replace("P 1 21/c 1", "P nonsense") + "C1 C 0 0 0\n", "no symmetry"),
         (HEADER + "Xx Sn 0 0 0\n", "unsupported element"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import gemmi
 import numpy as np
+from scipy.spatial import cKDTree
 
 from packflow.elements import SYMBOLS
 from packflow.errors import InputError, StructureError
@@ -92,11 +93,14 @@ def sites_of(block: gemmi.cif.Block, name: str) -> Sites:
 
 def without_coincident(sites: Sites) -> Sites:
     """Drop repeats of the same atom, as in a file that lists a whole molecule which symmetry completes once more."""
-    delta = sites.fractional[:, None] - sites.fractional[None]
-    close = (np.abs(delta - np.round(delta)) * sites.lattice[:3] < COINCIDENT).all(-1)
-    same = close & (sites.atomic_numbers[:, None] == sites.atomic_numbers[None])
-    first = ~np.tril(same, -1).any(1)
-    return sites if first.all() else Sites(sites.name, sites.atomic_numbers[first], sites.fractional[first], sites.lattice, sites.smiles)
+    lengths = sites.lattice[:3]
+    # twice, because the first remainder of a tiny negative number rounds to 1
+    wrapped = sites.fractional % 1.0 % 1.0
+    pairs = cKDTree(wrapped * lengths, boxsize=lengths).query_pairs(COINCIDENT, p=np.inf, output_type="ndarray")
+    same = sites.atomic_numbers[pairs[:, 0]] == sites.atomic_numbers[pairs[:, 1]]
+    keep = np.ones(len(sites.atomic_numbers), dtype=bool)
+    keep[pairs[same].max(1)] = False
+    return sites if keep.all() else Sites(sites.name, sites.atomic_numbers[keep], sites.fractional[keep], sites.lattice, sites.smiles)
 
 
 def read_cif(path: str | Path) -> list[Sites]:
