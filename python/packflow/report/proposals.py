@@ -97,12 +97,14 @@ class ProposalFolder:
         """Medians and the range of the middle four fifths of the proposals written."""
         good = [row for row in self.rows if not row["problem"]]
         table = Table(title=f"{len(self.rows)} proposals, {len(good)} with a possible cell")
+        if not good:
+            table.add_column("no proposal has a possible cell: the weights are untrained, or trained on other molecules")
+            return table
         for column in ("", "10 %", "median", "90 %"):
             table.add_column(column, justify="left" if not column else "right")
         for name, unit, decimals in (*SUMMARY, *SUMMARY_ANGLES):
-            if good:
-                quantiles = np.quantile([float(str(row[name])) for row in good], (0.1, 0.5, 0.9))
-                table.add_row(f"{name.removesuffix('_percent')} ({unit})", *(f"{q:.{decimals}f}" for q in quantiles))
+            quantiles = np.quantile([float(str(row[name])) for row in good], (0.1, 0.5, 0.9))
+            table.add_row(f"{name.removesuffix('_percent')} ({unit})", *(f"{q:.{decimals}f}" for q in quantiles))
         return table
 
 
