@@ -5,6 +5,7 @@
 #include "packflow/crystal_view.h"
 
 // One function per op adds its entries to the module.
+void bind_bond_attention(pybind11::module_& m);
 void bind_check(pybind11::module_& m);
 void bind_clash(pybind11::module_& m);
 

@@ -8,7 +8,6 @@ import torch
 from packflow.errors import InputError
 from packflow.model import ModelConfig, PackFlow
 from packflow.model.embedding import atom_inputs, n_atom_inputs
-from packflow.model.transformer import BondLayout, bond_attention_per_crystal
 from packflow.structure import FlowSpace, Molecule, Template, TemplateBatch
 
 CONFIGS = {
@@ -117,30 +116,13 @@ def test_every_parameter_gets_a_gradient(generator):
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_attention_is_its_dense_formula(generator):
-    batch = TemplateBatch.pack(templates())
-    layout = BondLayout.of(batch)
-    n, n_bonds = batch.n_atoms, batch.bond_index.shape[1]
-    q, k, v = torch.randn(3, 2, n, 5, generator=generator, dtype=torch.float64).requires_grad_()
-    # The first bond is listed twice: its two biases add up.
-    bonds = torch.cat([batch.bond_index, batch.bond_index[:, :1]], 1)
-    layout = BondLayout.of(replace(batch, bond_index=bonds))
-    bias = torch.randn(n_bonds + 1, 2, generator=generator, dtype=torch.float64)
-    dense = torch.zeros(2, n, n, dtype=torch.float64)
-    for (i, j), value in zip(bonds.T.tolist(), bias, strict=True):
-        dense[:, i, j] += value
-    same = batch.crystal_index[:, None] == batch.crystal_index
-    logits = (q @ k.transpose(1, 2) / 5**0.5 + dense).masked_fill(~same, -torch.inf)
-    expected = (logits.softmax(-1) @ v).transpose(0, 1)
-    torch.testing.assert_close(bond_attention_per_crystal(q, k, v, bias[layout.order], layout), expected)
-
-
 def test_a_bond_between_two_crystals_is_refused():
     batch = TemplateBatch.pack(templates())
     bonds = batch.bond_index.clone()
     bonds[1, 0] = batch.n_atoms - 1
-    with pytest.raises(ValueError, match="between two crystals"):
-        BondLayout.of(replace(batch, bond_index=bonds))
+    model = PackFlow(CONFIGS["paper"])
+    with pytest.raises(ValueError, match="bond_index must join atoms of the same crystal"):
+        model.condition(replace(batch, bond_index=bonds))
 
 
 def test_one_hot_tells_all_values_and_the_number_of_atoms_apart():
@@ -159,6 +141,7 @@ def test_one_hot_tells_all_values_and_the_number_of_atoms_apart():
     [
         ({"n_layers": 0}, "n_layers must be at least 1, got 0"),
         ({"n_heads": 5}, "n_heads must divide d_model"),
+        ({"n_heads": 8}, "d_model / n_heads must be a multiple of 8 up to 128, got 4"),
         ({"atom_encoding": "words"}, "atom_encoding must be 'index' or 'one_hot'"),
     ],
 )

@@ -150,10 +150,12 @@ def test_edge_bias_is_their_dense_bias_at_the_bonds(inputs, outputs, meta):
     weights = rebuilt_weights(meta["state_dict"]["small"], meta["seeds"]["small"])
     condition = model_of("small", weights).condition(template_of(inputs, "bond_features"))
     # The recorded tensor has the size of crystal 0, but the 56 bonds of crystal 1.
-    source, target = condition.layout.sources[1], condition.layout.targets[1]
-    first = len(condition.layout.sources[0])
+    first, last = condition.atom_ptr[1:3].tolist()
+    edges = slice(*condition.bonds.row_ptr[[first, last]].tolist())
+    source = torch.repeat_interleave(condition.bonds.row_ptr[first : last + 1].diff().long())
+    target = condition.bonds.column[edges].long() - first
     expected = torch.zeros_like(outputs["dense_bias"])
-    expected[:, source, target] = condition.edge_bias[first : first + len(source)].detach().T
+    expected[:, source, target] = condition.edge_bias[edges].detach().T
     without_baseline = outputs["dense_bias"] - weights["attn_bias_builder.head_bias_base"][:, None, None]
     torch.testing.assert_close(without_baseline, expected, atol=2e-6, rtol=0)
 

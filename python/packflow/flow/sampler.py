@@ -20,9 +20,8 @@ from packflow.structure.lattice import volume
 # Å3 and Å: no crystal of heavy atoms is smaller
 MIN_VOLUME_PER_ATOM = 1.0
 MIN_LENGTH = 1.0
-# float32 numbers alive at once: of an atom, in units of the model's width, and of a pair of atoms of one crystal, in units of its heads
+# float32 numbers of an atom alive at once, in units of the model's width; the attention keeps none of a pair
 LIVE_PER_TOKEN = 24
-LIVE_PER_PAIR = 4
 
 StepCallback = Callable[[int], None]
 # (positions, flow_lattice, t_positions, t_lattice) -> (velocity_positions, velocity_lattice)
@@ -186,9 +185,7 @@ def check_memory(model: PackFlow, template: Template, batch_size: int) -> None:
     device = next(model.parameters()).device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     config, n_atoms = model.config, template.n_atoms
-    tokens = batch_size * n_atoms * (LIVE_PER_TOKEN * config.d_model + 2 * config.d_feedforward)
-    pairs = LIVE_PER_PAIR * config.n_heads * n_atoms**2
-    needed = 4 * (tokens + pairs)
+    needed = 4 * batch_size * n_atoms * (LIVE_PER_TOKEN * config.d_model + 2 * config.d_feedforward)
     if needed > free:
         mend = "lower max_atoms" if batch_size > 1 else "lower n_copies"
         raise InputError(

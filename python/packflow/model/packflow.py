@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from packflow.errors import InputError
 from packflow.model.embedding import AtomEncoding, TimeEmbedding, atom_inputs, mlp, n_atom_inputs
-from packflow.model.transformer import BondLayout, Encoder
+from packflow.model.transformer import Encoder
+from packflow.ops import BondTable, bond_table
+from packflow.ops.bond_attention import DIMS_STEP, MOST_DIMS
 from packflow.structure.batch import TemplateBatch
 from packflow.structure.flow_space import FlowSpace
 from packflow.structure.molecule import N_BOND_FEATURES
@@ -49,6 +51,9 @@ class ModelConfig:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.d_model % self.n_heads:
             raise InputError(f"n_heads must divide d_model, got n_heads {self.n_heads} and d_model {self.d_model}")
+        d_head = self.d_model // self.n_heads
+        if d_head % DIMS_STEP or d_head > MOST_DIMS:
+            raise InputError(f"d_model / n_heads must be a multiple of {DIMS_STEP} up to {MOST_DIMS}, got {d_head}")
         if self.atom_encoding not in ("index", "one_hot"):
             raise InputError(f"atom_encoding must be 'index' or 'one_hot', got {self.atom_encoding!r}")
 
@@ -58,17 +63,19 @@ class Condition:
     """All that the network makes of a template alone: constant along a trajectory, so computed once.
 
     atom_embedding: [n_atoms, d_model]
-    edge_bias:      [n_bonds, n_heads], in the layout's order of bonds.
+    edge_bias:      [n_bonds, n_heads] float32, in the order of the table of bonds.
     crystal_index:  [n_atoms] int64, owner of each atom.
     n_atoms:        [n_crystals, 1] float32, atoms of each crystal.
-    layout:         atoms and bonds of each crystal on the packed axes.
+    atom_ptr:       [n_crystals + 1] int32; crystal c owns atoms atom_ptr[c]:atom_ptr[c + 1].
+    bonds:          the directed bonds, sorted for the attention.
     """
 
     atom_embedding: Tensor
     edge_bias: Tensor
     crystal_index: Tensor
     n_atoms: Tensor
-    layout: BondLayout
+    atom_ptr: Tensor
+    bonds: BondTable
 
 
 class PackFlow(nn.Module):
@@ -97,14 +104,15 @@ class PackFlow(nn.Module):
         return self.config.space
 
     def condition(self, template: TemplateBatch) -> Condition:
-        """Embed what does not change along a trajectory: atoms, bonds and their layout."""
-        layout = BondLayout.of(template)
+        """Embed what does not change along a trajectory: atoms and bonds."""
+        bonds = bond_table(template.bond_index, template.atom_ptr)
         return Condition(
             atom_embedding=self.embed_atoms(atom_inputs(template, self.config.atom_encoding)),
-            edge_bias=self.bond_bias(template.bond_features[layout.order].float()),
+            edge_bias=self.bond_bias(template.bond_features[bonds.order].float()).float(),
             crystal_index=template.crystal_index,
             n_atoms=template.atom_ptr.diff().float()[:, None],
-            layout=layout,
+            atom_ptr=template.atom_ptr,
+            bonds=bonds,
         )
 
     def velocity(
@@ -129,7 +137,7 @@ class PackFlow(nn.Module):
         """
         per_crystal = self.embed_lattice(flow_lattice) + self.embed_t_positions(t_positions) + self.embed_t_lattice(t_lattice)
         x = self.embed_positions(positions) + condition.atom_embedding + per_crystal[condition.crystal_index]  # eq. 9
-        x = self.encoder(x, condition.edge_bias, condition.layout)
+        x = self.encoder(x, condition.edge_bias, condition.atom_ptr, condition.bonds)
         pooled = torch.zeros_like(per_crystal).index_add(0, condition.crystal_index, x) / condition.n_atoms
         return self.head_positions(x), self.head_lattice(pooled)
 

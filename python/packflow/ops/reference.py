@@ -7,6 +7,8 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor
 
+from packflow.ops.bond_attention import BondTable
+
 
 def clash(
     positions: Tensor,  # [n_atoms, 3]
@@ -40,3 +42,26 @@ def clash(
                 close.fill_diagonal_(False)
             in_clash[first:last] |= close.any(dim=1)
     return in_clash
+
+
+def bond_attention(
+    q: Tensor,  # [n_atoms, n_heads, d_head]
+    k: Tensor,  # [n_atoms, n_heads, d_head]
+    v: Tensor,  # [n_atoms, n_heads, d_head]
+    edge_bias: Tensor,  # [n_bonds, n_heads]
+    cu_seqlens: Tensor,  # [n_crystals + 1]
+    bonds: BondTable,
+) -> Tensor:
+    """Softmax attention within each crystal with a bias at the bonded pairs (paper, eq. 6), in the precision of q.
+
+    Args and result are those of `packflow.ops.bond_attention`; any d_head and float64 work as well.
+    """
+    out = [v[:0]]
+    source = torch.repeat_interleave(torch.arange(len(q), device=q.device), bonds.row_ptr.diff().long())
+    column = bonds.column.long()
+    for first, last in pairwise(cu_seqlens.tolist()):
+        edges = slice(int(bonds.row_ptr[first]), int(bonds.row_ptr[last]))
+        logits = torch.einsum("ihd,jhd->ijh", q[first:last], k[first:last]) / q.shape[2] ** 0.5
+        logits = logits.index_put((source[edges] - first, column[edges] - first), edge_bias[edges].to(q.dtype), accumulate=True)
+        out.append(torch.einsum("ijh,jhd->ihd", logits.softmax(1), v[first:last]))
+    return torch.cat(out)

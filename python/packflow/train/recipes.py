@@ -43,6 +43,7 @@ def open_2m() -> TrainConfig:
         fit_lattice=True,
         assign_copies=True,
         invert=True,
+        time=TimeConfig(power_positions=0.7),
         loss=LossConfig("endpoint_l1", lattice_weight=0.5),
         optim=OptimConfig("muon", learning_rate=1e-3, warmup_steps=200, final_share=0.03, ema_decay=0.999),
         n_steps=10_000,
