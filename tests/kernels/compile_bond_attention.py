@@ -100,6 +100,7 @@ def markdown(rows):
         "shared B",
         "tensor columns",
         "blocks",
+        "copies",
         "instruction",
     ]
     lines = [f"Triton {triton.__version__}.\n", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]

@@ -25,13 +25,13 @@ def pointers(*values):
 
 CALLS = {
     "not a tensor": ({"q": [0.0]}, TypeError, "q must be a torch.Tensor, got list"),
-    "float64": ({"q": torch.zeros(9, 2, 16).double()}, TypeError, "q must have dtype torch.float32 or torch.bfloat16, got torch.float64"),
+    "float64": ({"q": torch.zeros(9, 2, 16).double()}, ValueError, "q must have dtype torch.float32 or torch.bfloat16, got torch.float64"),
     "two axes": ({"q": torch.zeros(9, 32)}, ValueError, "q must have shape ('n_atoms', 'n_heads', 'd_head'), got (9, 32)"),
     "head dim of 12": ({"q": torch.zeros(9, 2, 12)}, ValueError, "q must have a d_head that is a multiple of 8 up to 128, got 12"),
     "head dim of 136": ({"q": torch.zeros(9, 2, 136)}, ValueError, "q must have a d_head that is a multiple of 8 up to 128, got 136"),
     "head dim of 0": ({"q": torch.zeros(9, 2, 0)}, ValueError, "q must have a d_head that is a multiple of 8 up to 128, got 0"),
     "fewer keys": ({"k": torch.zeros(8, 2, 16)}, ValueError, "k must have shape (9, 2, 16), got (8, 2, 16)"),
-    "mixed precision": ({"v": torch.zeros(9, 2, 16).bfloat16()}, TypeError, "v must have dtype torch.float32, got torch.bfloat16"),
+    "mixed precision": ({"v": torch.zeros(9, 2, 16).bfloat16()}, ValueError, "v must have dtype torch.float32, got torch.bfloat16"),
     "other device": ({"v": torch.zeros(9, 2, 16, device="meta")}, ValueError, "v must be on cpu, got meta"),
     "strided last axis": (
         {"k": torch.zeros(9, 16, 2).mT},
@@ -40,8 +40,8 @@ CALLS = {
     ),
     "bias of one head": ({"edge_bias": torch.zeros(3, 1)}, ValueError, "edge_bias must have shape (3, 2), got (3, 1)"),
     "bias of another table": ({"edge_bias": torch.zeros(4, 2)}, ValueError, "edge_bias must have shape (3, 2), got (4, 2)"),
-    "half bias": ({"edge_bias": torch.zeros(3, 2).bfloat16()}, TypeError, "edge_bias must have dtype torch.float32, got torch.bfloat16"),
-    "int64 pointers": ({"cu_seqlens": CU_SEQLENS.long()}, TypeError, "cu_seqlens must have dtype torch.int32, got torch.int64"),
+    "half bias": ({"edge_bias": torch.zeros(3, 2).bfloat16()}, ValueError, "edge_bias must have dtype torch.float32, got torch.bfloat16"),
+    "int64 pointers": ({"cu_seqlens": CU_SEQLENS.long()}, ValueError, "cu_seqlens must have dtype torch.int32, got torch.int64"),
     "no pointers": ({"cu_seqlens": pointers()}, ValueError, "cu_seqlens must hold at least one pointer, got none"),
     "pointers that fall": (
         {"cu_seqlens": pointers(0, 6, 4, 9)},
@@ -67,8 +67,8 @@ TABLES = {
 }
 BUILDS = {
     "one row": ((torch.zeros(1, 3).long(), CU_SEQLENS), ValueError, "bond_index must have shape (2, 'n_bonds'), got (1, 3)"),
-    "int32 bonds": ((BOND_INDEX.int(), CU_SEQLENS), TypeError, "bond_index must have dtype torch.int64, got torch.int32"),
-    "int64 pointers": ((BOND_INDEX, CU_SEQLENS.long()), TypeError, "cu_seqlens must have dtype torch.int32, got torch.int64"),
+    "int32 bonds": ((BOND_INDEX.int(), CU_SEQLENS), ValueError, "bond_index must have dtype torch.int64, got torch.int32"),
+    "int64 pointers": ((BOND_INDEX, CU_SEQLENS.long()), ValueError, "cu_seqlens must have dtype torch.int32, got torch.int64"),
     "no pointers": ((BOND_INDEX, pointers()), ValueError, "cu_seqlens must rise from 0 without a step down, got []"),
     "pointers that fall": (
         (BOND_INDEX, pointers(0, 5, 4, 9)),

@@ -22,17 +22,17 @@ CALLS = {
     "not a tensor": ({"positions": [[0.0, 0.0, 0.0]]}, TypeError, "positions must be a torch.Tensor, got list"),
     "integer positions": (
         {"positions": torch.zeros(15, 3).int()},
-        TypeError,
+        ValueError,
         "positions must have dtype torch.float32 or torch.float64, got torch.int32",
     ),
     "positions of two columns": ({"positions": torch.zeros(15, 2)}, ValueError, "positions must have shape ('n_atoms', 3), got (15, 2)"),
     "mixed precision": (
         {"cell": torch.eye(3).double().expand(3, 3, 3)},
-        TypeError,
+        ValueError,
         "cell must have dtype torch.float32, got torch.float64",
     ),
     "one cell": ({"cell": torch.eye(3)}, ValueError, "cell must have shape ('n_crystals', 3, 3), got (3, 3)"),
-    "int64 pointers": ({"atom_ptr": torch.tensor([0, 4, 9, 15])}, TypeError, "atom_ptr must have dtype torch.int32, got torch.int64"),
+    "int64 pointers": ({"atom_ptr": torch.tensor([0, 4, 9, 15])}, ValueError, "atom_ptr must have dtype torch.int32, got torch.int64"),
     "short pointers": ({"atom_ptr": torch.tensor([0, 15]).int()}, ValueError, "atom_ptr must have shape (4,), got (2,)"),
     "pointers that fall": (
         {"atom_ptr": torch.tensor([0, 9, 4, 15]).int()},

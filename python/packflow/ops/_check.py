@@ -33,7 +33,7 @@ def check_tensor(
         raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
     dtypes = (dtypes,) if isinstance(dtypes, torch.dtype) else tuple(dtypes)
     if x.dtype not in dtypes:
-        raise TypeError(f"{name} must have dtype {' or '.join(map(str, dtypes))}, got {x.dtype}")
+        raise ValueError(f"{name} must have dtype {' or '.join(map(str, dtypes))}, got {x.dtype}")
     sizes: dict[str, int] = {}
     wanted = [sizes.setdefault(want, got) if isinstance(want, str) else want for want, got in zip(shape, x.shape, strict=False)]
     if x.dim() != len(shape) or wanted != list(x.shape):
