@@ -29,6 +29,7 @@ def load(name: str | Path = "open-2m") -> PackFlow:
         return load_model(WEIGHTS / f"{name}.safetensors")
     path = Path(name)
     if path.exists():
-        checkpoints = sorted(path.glob("step_*"))
+        # a name that goes on after the digits is a checkpoint whose writing was interrupted
+        checkpoints = sorted(p for p in path.glob("step_*") if p.name.removeprefix("step_").isdigit())
         return load_model(checkpoints[-1] if checkpoints else path)
     raise InputError(f"model {str(name)!r} is neither installed ({', '.join(names) or 'none are'}) nor a path that exists")
