@@ -164,7 +164,7 @@ def main():
     for case in json.load(sys.stdin):
         try:
             found = worst_of_random(case, device) if "random" in case else run(case, device)
-        except Exception:
+        except Exception:  # whatever it is, the test of this case fails with it and the other cases still run
             found = {"exception": traceback.format_exc()}
         print(json.dumps(found), flush=True)
 

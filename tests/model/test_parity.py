@@ -1,6 +1,7 @@
 """Our network and loss against numbers recorded from the authors' released code (paper section 4.1, MIT licence)."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 
 from packflow.flow.loss import LossConfig, flow_matching_loss
 from packflow.flow.path import CrystalPath, FlowPath
+from packflow.flow.sampler import integrate
 from packflow.model import ModelConfig, PackFlow
 from packflow.structure import FlowSpace, TemplateBatch
 
@@ -196,3 +198,16 @@ def test_gradients(size, model, inputs, outputs, meta):
             if name.startswith("grad.") and official not in WITHOUT_COUNTERPART:
                 error = (ours[our_name(official)] - expected).norm() / expected.norm()
                 assert error < 5e-6, official
+
+
+@torch.no_grad()
+def test_twenty_euler_steps(inputs, outputs, meta):
+    """The released sampler on its linear grid, whose steps add up to one; tolerance of the fixtures, in Å and degrees."""
+    model = model_of("small", rebuilt_weights(meta["state_dict"]["small"], meta["seeds"]["small"]))
+    template = template_of(inputs, "bond_features")
+    velocity = partial(model.velocity, condition=model.condition(template))
+    positions, flow_lattice = integrate(velocity, outputs["sample_init_x"], outputs["sample_init_lattice"], 20)
+    torch.testing.assert_close(positions, outputs["sample_linear_x"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(flow_lattice, outputs["sample_linear_lattice_state"], atol=1e-5, rtol=0)
+    lattice = model.space.decode(positions, flow_lattice, template)[1]
+    torch.testing.assert_close(lattice, outputs["sample_linear_lattice_params"], atol=1e-4, rtol=0)

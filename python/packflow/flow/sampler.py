@@ -15,11 +15,11 @@ from packflow.errors import InputError
 from packflow.flow.path import center
 from packflow.model import PackFlow
 from packflow.structure import Crystal, CrystalBatch, Template, TemplateBatch
-from packflow.structure.lattice import volume
+from packflow.structure.lattice import min_height, volume
 
-# Å3 and Å: no crystal of heavy atoms is smaller
+# Å3, and Å between opposite faces: no crystal of heavy atoms is denser or thinner
 MIN_VOLUME_PER_ATOM = 1.0
-MIN_LENGTH = 1.0
+MIN_HEIGHT = 1.0
 # float32 numbers of an atom alive at once, in units of the model's width; the attention keeps none of a pair
 LIVE_PER_TOKEN = 24
 
@@ -106,12 +106,12 @@ def run_batches(
         indices = range(first, min(first + batch_size, n_samples))
         templates = [template] * len(indices)
         batch = TemplateBatch.pack(templates).to(device)
-        positions, flow_lattice = draw_noise(template, seed, indices)
+        positions, flow_lattice = (noise.to(device) for noise in draw_noise(template, seed, indices))
         if model.config.center_noise:
             positions = center(positions, batch)
         velocity = partial(model.velocity, condition=model.condition(batch))
         step = partial(on_step, len(indices)) if on_step else None
-        state = integrate(velocity, positions.to(device), flow_lattice.to(device), n_steps, step)
+        state = integrate(velocity, positions, flow_lattice, n_steps, step)
         crystals = to_crystals(model, *state, batch)
         problems = problems_of(crystals)
         split = crystals.split(templates)
@@ -175,7 +175,7 @@ def problems_of(crystals: CrystalBatch) -> list[str]:
     bad_atoms = torch.zeros(template.n_crystals, device=lattice.device)
     bad_atoms.index_add_(0, template.crystal_index, (~crystals.positions.isfinite()).any(1).float())
     finite = lattice.isfinite().all(1) & (bad_atoms == 0)
-    cell_ok = (lattice[:, :3] > MIN_LENGTH).all(1) & (volume(lattice) > MIN_VOLUME_PER_ATOM * template.atom_ptr.diff())
+    cell_ok = (lattice > 0).all(1) & (min_height(lattice) > MIN_HEIGHT) & (volume(lattice) > MIN_VOLUME_PER_ATOM * template.atom_ptr.diff())
     words = ["" if c else "impossible cell" for c in cell_ok.tolist()]
     return [word if f else "not finite" for word, f in zip(words, finite.tolist(), strict=True)]
 

@@ -60,6 +60,14 @@ def volume(lattice: Tensor) -> Tensor:
     return torch.linalg.det(cell_from_lattice(lattice)).abs()
 
 
+def min_height(lattice: Tensor) -> Tensor:
+    """Smallest distance in Å between opposite faces of the cell; 0 for a flat one. [..., 6] -> [...]"""
+    a, b, c = cell_from_lattice(lattice).unbind(-2)
+    cross = torch.linalg.cross
+    areas = torch.stack([cross(b, c), cross(c, a), cross(a, b)], -2).norm(dim=-1).amax(-1)
+    return volume(lattice) / areas.clamp(min=torch.finfo(lattice.dtype).tiny)
+
+
 def angles_encode(lattice: Tensor) -> Tensor:
     """Lengths in Å and the logit of (angle - 60) / 60, after Miller et al. 2024 (FlowMM); the paper's unconstrained lattice.
 

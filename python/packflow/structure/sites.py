@@ -10,7 +10,7 @@ import torch
 
 from packflow.elements import SYMBOLS
 from packflow.errors import StructureError
-from packflow.structure.lattice import cell_from_lattice, lattice_from_cell
+from packflow.structure.lattice import cell_from_lattice, lattice_from_cell, min_height
 
 # Å; no cell of a molecular crystal is thinner between opposite faces
 MIN_HEIGHT = 1.0
@@ -39,7 +39,7 @@ class Sites:
             raise StructureError("no atoms")
         if not np.isfinite(self.fractional).all():
             raise StructureError("missing coordinates", "some atoms have no fractional coordinates")
-        if not (np.isfinite(self.lattice).all() and (self.lattice > 0).all() and self.min_height > MIN_HEIGHT):
+        if not (np.isfinite(self.lattice).all() and (self.lattice > 0).all() and min_height(torch.from_numpy(self.lattice)) > MIN_HEIGHT):
             raise StructureError("no valid cell", f"lattice parameters are {self.lattice.tolist()}")
         unknown = sorted({int(z) for z in self.atomic_numbers} - set(SYMBOLS))
         if unknown:
@@ -49,13 +49,6 @@ class Sites:
     def cell(self) -> np.ndarray:
         """Rows are the lattice vectors in Å, c along z. [3, 3]"""
         return cell_from_lattice(torch.from_numpy(self.lattice)).numpy()
-
-    @property
-    def min_height(self) -> float:
-        """Smallest distance in Å between opposite faces of the cell; 0 for a flat one."""
-        a, b, c = self.cell
-        areas = np.linalg.norm([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
-        return float(abs(np.linalg.det(self.cell)) / max(areas.max(), 1e-30))
 
     @property
     def heavy(self) -> np.ndarray:

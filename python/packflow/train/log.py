@@ -33,10 +33,14 @@ class RunLog:
         """Open the files; on a resumed run, rows of steps that will be done again are dropped."""
         self.path = out / METRICS
         rows = [row for row in read_rows(self.path) if int(row["step"]) <= first_step]
-        self._file = self.path.open("w", newline="")
+        partial = self.path.with_name(METRICS + ".partial")
+        with partial.open("w", newline="") as file:
+            kept = csv.DictWriter(file, COLUMNS)
+            kept.writeheader()
+            kept.writerows(rows)
+        partial.replace(self.path)  # so that a kill at any moment leaves the rows
+        self._file = self.path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, COLUMNS)
-        self._writer.writeheader()
-        self._writer.writerows(rows)
         self._board = SummaryWriter(str(out / BOARD), purge_step=first_step + 1)
         self.console = Console(highlight=False)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
