@@ -1,7 +1,5 @@
 #include "module.h"
 
-#include <pybind11/stl.h>
-
 #include "packflow/cuda_built.h"
 #include "packflow/instruction_set.h"
 

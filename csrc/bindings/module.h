@@ -1,6 +1,9 @@
 #pragma once
 
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <tuple>
 
 #include "packflow/crystal_view.h"
 
@@ -9,9 +12,18 @@ void bind_bond_attention(pybind11::module_& m);
 void bind_check(pybind11::module_& m);
 void bind_clash(pybind11::module_& m);
 
-/// The batch behind the addresses that Python passes.
+/// A batch as Python passes it: addresses of positions, cell and atom_ptr, n_crystals, n_atoms.
+using Crystals = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t, int64_t>;
+
 template <class Real>
-packflow::CrystalView<Real> crystal_view(uintptr_t positions, uintptr_t cell, uintptr_t atom_ptr, int64_t n_crystals) {
+packflow::CrystalView<Real> crystal_view(const Crystals& x) {
+  const auto [positions, cell, atom_ptr, n_crystals, n_atoms] = x;
   return {reinterpret_cast<const Real*>(positions), reinterpret_cast<const Real*>(cell),
-          reinterpret_cast<const int32_t*>(atom_ptr), n_crystals};
+          reinterpret_cast<const int32_t*>(atom_ptr), n_crystals, n_atoms};
+}
+
+/// What is at an address.
+template <class T>
+T* at(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
 }

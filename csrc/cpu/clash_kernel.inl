@@ -2,7 +2,7 @@
 // No templates or inline functions of the standard library here: the linker could pick this file's copy for all.
 
 #include "clash_kernel.h"
-#include "packflow/neighbors.h"
+#include "packflow/slabs.h"
 
 namespace packflow::cpu::PACKFLOW_ISA {
 namespace {

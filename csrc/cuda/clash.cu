@@ -1,7 +1,7 @@
 #include "packflow/clash.h"
 
 #include "launch.cuh"
-#include "packflow/neighbors.h"
+#include "packflow/slabs.h"
 
 namespace packflow::cuda {
 namespace {

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+# Addresses of positions, cell and atom_ptr; n_crystals, n_atoms.
+_Crystals = tuple[int, int, int, int, int]
 # Address and strides of atoms and heads, in elements.
 _Heads = tuple[int, int, int]
 # Addresses of cu_seqlens, row_ptr, column and edge_bias; n_crystals, n_atoms, n_bonds, n_heads, d_head.
@@ -9,10 +11,10 @@ _BondedBatch = tuple[int, int, int, int, int, int, int, int, int]
 
 def instruction_sets() -> list[str]: ...
 def cuda_built() -> bool: ...
-def check_crystals_float32(positions: int, cell: int, atom_ptr: int, n_crystals: int, n_atoms: int, cutoff: float) -> None: ...
-def check_crystals_float64(positions: int, cell: int, atom_ptr: int, n_crystals: int, n_atoms: int, cutoff: float) -> None: ...
+def crystal_problems_float32(crystals: _Crystals, cutoff: int) -> list[str]: ...
+def crystal_problems_float64(crystals: _Crystals, cutoff: int) -> list[str]: ...
 
-# positions, cell, atom_ptr, n_crystals, radii, in_clash, scale, then n_threads and instruction_set or the stream
+# crystals, radii, scale, in_clash, then n_threads and instruction_set or the stream
 clash_cpu_float32: Callable[..., None]
 clash_cpu_float64: Callable[..., None]
 clash_cuda_float32: Callable[..., None]

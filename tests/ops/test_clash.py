@@ -17,11 +17,17 @@ from hypothesis import strategies as st
 from packflow import _C
 from packflow.elements import COVALENT_RADII
 from packflow.ops import clash, reference
+from packflow.ops._crystals import Crystals
 
-launch = importlib.import_module("packflow.ops.clash")._launch
 OPEN_CRYSTALS = Path(__file__).parents[3] / "shared" / "data" / "open_crystals.zip"
 DTYPES = [torch.float32, torch.float64]
 SCALES = [0.75, 1.0, 1.3]  # few, some and most atoms are flagged
+
+
+def launch(positions, cell, atom_ptr, radii, scale, instruction_set):
+    """The kernel of one instruction set."""
+    kernel = importlib.import_module("packflow.ops.clash")._launch
+    return kernel(Crystals.of(positions, cell, atom_ptr), radii, scale, instruction_set)
 
 
 def vesin_clash(positions, cell, atom_ptr, radii, scale):

@@ -8,6 +8,7 @@ import torch
 
 from packflow import _C
 from packflow.ops import clash
+from packflow.ops._crystals import Crystals
 
 launch = importlib.import_module("packflow.ops.clash")._launch
 
@@ -65,7 +66,7 @@ def test_message(arguments, name):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e12])
 def test_positions_that_are_nowhere(arguments, value):
     arguments["positions"][9, 1] = value
-    message = r"positions of crystal 2 must be finite and at most 1e\+09 Å from the origin, got \S+ for atom 9$"
+    message = r"crystal 2: positions must be finite and at most 1e\+09 Å from the origin, got \S+ for atom 0$"
     with pytest.raises(ValueError, match=message):
         clash(**arguments)
 
@@ -82,14 +83,14 @@ FLAT = {
 @pytest.mark.parametrize("name", FLAT)
 def test_cells_without_volume(arguments, name):
     arguments["cell"][1] = FLAT[name]
-    with pytest.raises(ValueError, match=r"cell of crystal 1 must be finite and not flat, got volume \S+ Å3 for a = \("):
+    with pytest.raises(ValueError, match=r"crystal 1: cell must be finite and not flat, got volume \S+ Å3 for a = \("):
         clash(**arguments)
 
 
 def test_cell_with_too_many_images(arguments):
     arguments["cell"][1] = 0.01 * torch.eye(3)
     with pytest.raises(
-        ValueError, match=r"cell of crystal 1 must have at most 1e\+06 images of an atom within 1\.\d+ Å, got \S+ for heights"
+        ValueError, match=r"crystal 1: cell must have at most 1e\+06 images of an atom within 1\.\d+ Å, .* got \S+ for each of 5 atoms"
     ):
         clash(**arguments)
 
@@ -102,14 +103,15 @@ def test_thin_cell_within_the_limit_ends_soon(arguments):
 def test_unknown_instruction_set(arguments):
     message = "instruction_set must be one of baseline"
     with pytest.raises(ValueError, match=message):
-        launch(*arguments.values(), 0.75, "mmx")
+        positions, cell, atom_ptr, radii = arguments.values()
+        launch(Crystals.of(positions, cell, atom_ptr), radii, 0.75, "mmx")
 
 
 def test_cuda_without_a_device_is_an_error(arguments):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     positions, cell, atom_ptr, radii = arguments.values()
-    addresses = positions.data_ptr(), cell.data_ptr(), atom_ptr.data_ptr(), 3, radii.data_ptr(), radii.data_ptr()
+    batch = positions.data_ptr(), cell.data_ptr(), atom_ptr.data_ptr(), 3, 15
     message = "clash could not start on the GPU" if _C.cuda_built() else "packflow was built without CUDA: .* reinstall"
     with pytest.raises(RuntimeError, match=message):
-        _C.clash_cuda_float32(*addresses, 0.75, 0)
+        _C.clash_cuda_float32(batch, radii.data_ptr(), 0.75, radii.data_ptr(), 0)

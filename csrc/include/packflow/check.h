@@ -2,14 +2,18 @@
 
 #include <stdint.h>
 
+#include <string>
+#include <vector>
+
 #include "packflow/crystal_view.h"
 
 namespace packflow::cpu {
 
-/// Throws std::invalid_argument that names the first crystal on which a periodic search could not be exact or finite:
-/// atom_ptr does not rise from 0 to n_atoms, a coordinate is not finite or too large for a double to place the atom, a
-/// cell is flat, or it is so thin that the images of one atom within `cutoff` (Å) of another are too many to visit.
+/// What keeps a periodic search of each crystal up to its cutoff [n_crystals] (Å) from being exact or finite: a
+/// coordinate that is not finite or too large for a double to place the atom, a flat cell, or one so thin that the
+/// images of an atom within the cutoff of another are too many to visit or to hold. Empty where nothing does.
+/// Throws std::invalid_argument if atom_ptr does not rise from 0 to n_atoms.
 template <class Real>
-void check_crystals(const CrystalView<Real>& crystals, int64_t n_atoms, double cutoff);
+std::vector<std::string> crystal_problems(const CrystalView<Real>& crystals, const double* cutoff);
 
 }  // namespace packflow::cpu

@@ -1,6 +1,23 @@
 """Native operations on packed crystals: tensors in, tensors out."""
 
+from packflow.ops._crystals import problems
+from packflow.ops.amd import amd, pdd
 from packflow.ops.bond_attention import BondTable, bond_attention, bond_table
 from packflow.ops.clash import clash
+from packflow.ops.min_image import min_image
+from packflow.ops.neighbors import NeighborList, neighbors
+from packflow.ops.rdf import rdf
 
-__all__ = ["BondTable", "bond_attention", "bond_table", "clash"]
+__all__ = [
+    "BondTable",
+    "NeighborList",
+    "amd",
+    "bond_attention",
+    "bond_table",
+    "clash",
+    "min_image",
+    "neighbors",
+    "pdd",
+    "problems",
+    "rdf",
+]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from packflow import _C
-
 
 def check_tensor(
     name: str,
@@ -41,22 +39,3 @@ def check_tensor(
     if device is not None and x.device != device:
         raise ValueError(f"{name} must be on {device}, got {x.device}")
     return sizes
-
-
-def check_crystals(
-    positions: Tensor,  # [n_atoms, 3]
-    cell: Tensor,  # [n_crystals, 3, 3]
-    atom_ptr: Tensor,  # [n_crystals + 1]
-    cutoff: float,
-) -> None:
-    """Check the values of a packed batch that a periodic search relies on; a batch on the GPU is copied for it.
-
-    Args:
-        positions: Cartesian coordinates in Å, float32 or float64. [n_atoms, 3]
-        cell: Rows are the lattice vectors in Å, same dtype. [n_crystals, 3, 3]
-        atom_ptr: First atom of each crystal, then n_atoms, int32. [n_crystals + 1]
-        cutoff: The greatest distance that is searched, Å.
-    """
-    positions, cell, atom_ptr = (x.detach().cpu().contiguous() for x in (positions, cell, atom_ptr))
-    check = _C.check_crystals_float64 if positions.dtype == torch.float64 else _C.check_crystals_float32
-    check(positions.data_ptr(), cell.data_ptr(), atom_ptr.data_ptr(), len(cell), len(positions), cutoff)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise, product
 
 import torch
 from torch import Tensor
 
 from packflow.ops.bond_attention import BondTable
+from packflow.ops.neighbors import NeighborList
 
 
 def clash(
@@ -42,6 +44,135 @@ def clash(
                 close.fill_diagonal_(False)
             in_clash[first:last] |= close.any(dim=1)
     return in_clash
+
+
+def _images(
+    positions: Tensor,  # [n_atoms, 3]
+    cell: Tensor,  # [n_crystals, 3, 3]
+    atom_ptr: Tensor,  # [n_crystals + 1]
+    cutoff: float,
+) -> Iterator[tuple[int, int, tuple[int, int, int], Tensor]]:
+    """First and last atom of each crystal, a shift S, and all |r_j - r_i + S cell| in Å; every S that can be within the cutoff."""
+    for crystal, (first, last) in enumerate(pairwise(atom_ptr.tolist())):
+        if first == last:
+            continue
+        lattice = cell[crystal].double()
+        r = positions[first:last].double()
+        fractional = r @ lattice.inverse()
+        spread = fractional.amax(0) - fractional.amin(0)
+        heights = 1.0 / lattice.inverse().norm(dim=0)
+        reach = (spread + cutoff / heights).ceil().int().tolist()
+        for shift in product(*(range(-n, n + 1) for n in reach)):
+            offset = torch.tensor(shift, dtype=torch.float64, device=positions.device) @ lattice
+            distance = (r[None, :] - r[:, None] + offset).norm(dim=2)
+            if shift == (0, 0, 0):
+                distance.fill_diagonal_(torch.inf)
+            yield first, last, shift, distance
+
+
+def neighbors(
+    positions: Tensor,  # [n_atoms, 3]
+    cell: Tensor,  # [n_crystals, 3, 3]
+    atom_ptr: Tensor,  # [n_crystals + 1]
+    cutoff: float,
+    half: bool = False,
+) -> NeighborList:
+    """All pairs (i, j, S) of atoms with |r_j - r_i + S cell| < cutoff.
+
+    Args and result are those of `packflow.ops.neighbors`.
+    """
+    pairs = []
+    for first, _, shift, distance in _images(positions, cell, atom_ptr, cutoff):
+        for i, j in (distance < cutoff).nonzero().tolist():
+            if not half or i < j or (i == j and shift > (0, 0, 0)):
+                pairs.append((first + i, first + j, *shift))
+    table = torch.tensor(sorted(pairs), dtype=torch.int64).reshape(-1, 5)
+    pair_ptr = torch.zeros(len(positions) + 1, dtype=torch.int64)
+    pair_ptr[1:] = torch.bincount(table[:, 0], minlength=len(positions)).cumsum(0)
+    return NeighborList(table[:, :2].T.contiguous(), table[:, 2:].int(), pair_ptr)
+
+
+def rdf(
+    positions: Tensor,  # [n_atoms, 3]
+    cell: Tensor,  # [n_crystals, 3, 3]
+    atom_ptr: Tensor,  # [n_crystals + 1]
+    r_max: float = 10.0,
+    n_bins: int = 100,
+) -> Tensor:
+    """Histogram of the periodic distances of each crystal (paper, eq. 28, before normalisation).
+
+    Args and result are those of `packflow.ops.rdf`.
+    """
+    counts = torch.zeros(len(cell), n_bins, dtype=torch.int64)
+    crystal = {first: c for c, (first, last) in enumerate(pairwise(atom_ptr.tolist())) if first < last}
+    for first, _, _, distance in _images(positions, cell, atom_ptr, r_max):
+        near = distance[distance.isfinite()]
+        counts[crystal[first]] += torch.bincount((near * (n_bins / r_max)).long().clamp(max=n_bins), minlength=n_bins + 1)[:n_bins]
+    return counts
+
+
+def pdd(
+    positions: Tensor,  # [n_atoms, 3]
+    cell: Tensor,  # [n_crystals, 3, 3]
+    atom_ptr: Tensor,  # [n_crystals + 1]
+    k: int = 100,
+) -> Tensor:
+    """Distances from each atom to its k nearest, images included.
+
+    Args and result are those of `packflow.ops.pdd`.
+    """
+    rows = torch.full((len(positions), k), torch.nan, dtype=torch.float64)
+    for crystal, (first, last) in enumerate(pairwise(atom_ptr.tolist())):
+        one = cell[crystal : crystal + 1]
+        alone = torch.tensor([0, last - first], dtype=torch.int32)
+        radius = float(torch.linalg.det(one[0].double()).abs()) ** (1 / 3)
+        while first < last:
+            images = [distance for _, _, _, distance in _images(positions[first:last], one, alone, radius)]
+            nearest = torch.cat(images, dim=1).sort(dim=1).values[:, :k]
+            if nearest.shape[1] == k and (nearest < radius).all():
+                rows[first:last] = nearest
+                break
+            radius *= 1.5
+    return rows.to(positions.dtype)
+
+
+def amd(
+    positions: Tensor,  # [n_atoms, 3]
+    cell: Tensor,  # [n_crystals, 3, 3]
+    atom_ptr: Tensor,  # [n_crystals + 1]
+    k: int = 100,
+) -> Tensor:
+    """Average minimum distances: the mean of `pdd` over the atoms of each crystal (paper, eq. 27).
+
+    Args and result are those of `packflow.ops.amd`.
+    """
+    rows = pdd(positions.double(), cell.double(), atom_ptr, k)
+    means = [rows[first:last].mean(0) for first, last in pairwise(atom_ptr.tolist())]
+    return torch.stack(means).to(positions.dtype) if means else positions.new_zeros(0, k)
+
+
+def min_image(
+    positions: Tensor,  # [n_atoms, 3]
+    cell: Tensor,  # [n_crystals, 3, 3]
+    atom_ptr: Tensor,  # [n_crystals + 1]
+    pair_index: Tensor,  # [2, n_pairs]
+) -> Tensor:
+    """Distance between the atoms of given pairs at their nearest images (paper, eq. 38).
+
+    Args and result are those of `packflow.ops.min_image`.
+    """
+    distances = []
+    for i, j in pair_index.T.tolist():
+        crystal = int((atom_ptr[1:] <= i).sum())
+        lattice = cell[crystal].double()
+        fractional = (positions[j].double() - positions[i].double()) @ lattice.inverse()
+        fractional -= fractional.round()
+        # The rounded image is an upper bound; nearer ones have no fraction beyond it over the height.
+        upper = (fractional @ lattice).norm()
+        reach = (0.5 + upper * lattice.inverse().norm(dim=0)).ceil().int().tolist()
+        shifts = torch.tensor(list(product(*(range(-n, n + 1) for n in reach))), dtype=torch.float64)
+        distances.append(((fractional + shifts) @ lattice).norm(dim=1).min())
+    return torch.stack(distances).to(positions.dtype) if distances else positions.new_zeros(0)
 
 
 def bond_attention(

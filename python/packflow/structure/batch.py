@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from packflow.structure.crystal import Crystal
+from packflow.structure.lattice import cell_from_lattice
 from packflow.structure.template import Template
 
 
@@ -84,6 +85,11 @@ class CrystalBatch:
     template: TemplateBatch
     positions: Tensor
     lattice: Tensor
+
+    @property
+    def cell(self) -> Tensor:
+        """Rows are the lattice vectors in Å, c along z. [n_crystals, 3, 3]"""
+        return cell_from_lattice(self.lattice)
 
     @classmethod
     def pack(cls, crystals: Sequence[Crystal]) -> CrystalBatch:
