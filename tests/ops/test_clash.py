@@ -3,8 +3,6 @@
 import importlib
 import itertools
 import math
-import zipfile
-from pathlib import Path
 
 import gemmi
 import numpy as np
@@ -15,11 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packflow import _C
-from packflow.elements import COVALENT_RADII
 from packflow.ops import clash, reference
 from packflow.ops._crystals import Crystals
 
-OPEN_CRYSTALS = Path(__file__).parents[3] / "shared" / "data" / "open_crystals.zip"
 DTYPES = [torch.float32, torch.float64]
 SCALES = [0.75, 1.0, 1.3]  # few, some and most atoms are flagged
 
@@ -57,18 +53,6 @@ def crystal(cell, positions, radius=0.76):
     return positions, cell[None], torch.tensor([0, len(positions)], dtype=torch.int32), radii
 
 
-def join(*batches):
-    """One batch of several."""
-    sizes = torch.cat([b[2].diff() for b in batches])
-    atom_ptr = torch.tensor([0, *sizes.cumsum(0).tolist()], dtype=torch.int32)
-    return torch.cat([b[0] for b in batches]), torch.cat([b[1] for b in batches]), atom_ptr, torch.cat([b[3] for b in batches])
-
-
-def as_dtype(batch, dtype):
-    positions, cell, atom_ptr, radii = batch
-    return positions.to(dtype), cell.to(dtype), atom_ptr, radii.to(dtype)
-
-
 CUBE = 10 * torch.eye(3)
 # Name: batch, flags at scale 0.75 (cutoff of two atoms 1.14 Å).
 NAMED = {
@@ -92,7 +76,7 @@ NAMED = {
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", NAMED)
-def test_named_case(name, dtype):
+def test_named_case(name, dtype, as_dtype):
     batch, expected = NAMED[name]
     batch = as_dtype(batch, dtype)
     expected = torch.tensor(expected, dtype=torch.bool)
@@ -104,7 +88,7 @@ def test_named_case(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_named_cases_in_one_batch(dtype):
+def test_named_cases_in_one_batch(dtype, join, as_dtype):
     batch = as_dtype(join(*(batch for batch, _ in NAMED.values())), dtype)
     expected = torch.tensor([flag for _, flags in NAMED.values() for flag in flags], dtype=torch.bool)
     assert torch.equal(clash(*batch), expected)
@@ -153,7 +137,7 @@ def test_some_tiny_cells_are_free_of_clashes(random_crystals):
     scale=st.sampled_from(SCALES),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_random_cells_against_vesin(lengths, angles, n_atoms, scale, seed):
+def test_random_cells_against_vesin(lengths, angles, n_atoms, scale, seed, as_dtype):
     cosines = [math.cos(math.radians(x)) for x in angles]
     volume2 = 1 + 2 * math.prod(cosines) - sum(c * c for c in cosines)
     if volume2 < 0.003:
@@ -181,7 +165,7 @@ def test_ragged_batch_with_empty_crystals(random_crystals):
     assert torch.equal(clash(*batch), vesin_clash(*batch, 0.75))
 
 
-def test_a_hair_within_and_beyond_the_cutoff():
+def test_a_hair_within_and_beyond_the_cutoff(join):
     """The float filter must let every pair through that double then decides; 1e-11 Å is far below a float's resolution."""
     rng = np.random.default_rng(0)
     batches, expected = [], []
@@ -243,37 +227,20 @@ def test_arguments_need_not_be_contiguous(random_crystals):
     assert torch.equal(clash(*strided), clash(positions, cell, atom_ptr, radii))
 
 
-@pytest.fixture(scope="module")
-def open_crystals():
-    """Two hundred measured crystals with their hydrogens, packed."""
-    if not OPEN_CRYSTALS.exists():
-        pytest.skip(f"{OPEN_CRYSTALS} is not on this machine")
-    batches = []
-    with zipfile.ZipFile(OPEN_CRYSTALS) as archive:
-        names = sorted(n for n in archive.namelist() if n.endswith(".cif"))
-        for name in names[:: max(1, len(names) // 200)][:200]:
-            structure = gemmi.make_small_structure_from_block(gemmi.cif.read_string(archive.read(name).decode()).sole_block())
-            sites = structure.get_all_unit_cell_sites()
-            symbols = ["H" if site.element.name == "D" else site.element.name for site in sites]
-            positions = [structure.cell.orthogonalize(site.fract).tolist() for site in sites]
-            batch = crystal(torch.tensor(structure.cell.orth.mat.tolist()).double().T, positions)
-            batches.append((*batch[:3], torch.tensor([COVALENT_RADII[s] for s in symbols], dtype=torch.float64)))
-    return join(*batches)
-
-
 @pytest.mark.parametrize("scale", SCALES)
-def test_measured_crystals(open_crystals, scale):
-    expected = vesin_clash(*open_crystals, scale)
+def test_measured_crystals(measured_crystals, join, scale):
+    batch = join(*measured_crystals[::2])
+    expected = vesin_clash(*batch, scale)
     assert len(expected) > 10_000
     assert {0.75: 0.0, 1.0: 0.01, 1.3: 0.9}[scale] <= expected.double().mean() <= 1
     for instruction_set in _C.instruction_sets():
-        assert torch.equal(launch(*open_crystals, scale, instruction_set), expected)
+        assert torch.equal(launch(*batch, scale, instruction_set), expected)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_cuda_equals_cpu(random_crystals, dtype, scale):
+def test_cuda_equals_cpu(random_crystals, dtype, scale, join, as_dtype):
     tiny = random_crystals([1, 2, 5], dtype=dtype, volume_per_atom=1.0)
     batch = join(random_crystals([*SIZES, 0, 500], dtype=dtype), tiny, *(as_dtype(b, dtype) for b, _ in NAMED.values()))
     on_gpu = clash(*(x.cuda() for x in batch), scale)

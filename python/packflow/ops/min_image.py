@@ -34,6 +34,7 @@ def min_image(
     """
     crystals = Crystals.of(positions, cell, atom_ptr)
     check_tensor("pair_index", pair_index, (2, "n_pairs"), torch.int64, positions.device)
+    pair_index = pair_index.contiguous()
     # Nearest images lie within the cell's own size.
     crystals.check(0.0)
     outside = ((pair_index < 0) | (pair_index >= crystals.n_atoms)).any(0)
@@ -50,7 +51,6 @@ def min_image(
 
 def _launch(crystals: Crystals, pair_index: Tensor, instruction_set: str = "") -> Tensor:
     """`instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
-    pair_index = pair_index.contiguous()
     n_pairs = pair_index.shape[1]
     distances = torch.empty(n_pairs, dtype=crystals.positions.dtype, device=crystals.positions.device)
     crystals.call("min_image", pair_index, n_pairs, distances, instruction_set=instruction_set)

@@ -51,23 +51,26 @@ def _images(
     cell: Tensor,  # [n_crystals, 3, 3]
     atom_ptr: Tensor,  # [n_crystals + 1]
     cutoff: float,
-) -> Iterator[tuple[int, int, tuple[int, int, int], Tensor]]:
-    """First and last atom of each crystal, a shift S, and all |r_j - r_i + S cell| in Å; every S that can be within the cutoff."""
+) -> Iterator[tuple[int, Tensor, tuple[int, ...], Tensor]]:
+    """For each crystal and each shift S that can be within the cutoff, all |r_j - r_i + S cell| of atoms moved into the cell.
+
+    Yields the crystal's first atom, what moving subtracted [n, 3], S, and the distances in Å [n, n], infinite from an atom to itself.
+    """
     for crystal, (first, last) in enumerate(pairwise(atom_ptr.tolist())):
         if first == last:
             continue
         lattice = cell[crystal].double()
-        r = positions[first:last].double()
-        fractional = r @ lattice.inverse()
-        spread = fractional.amax(0) - fractional.amin(0)
-        heights = 1.0 / lattice.inverse().norm(dim=0)
-        reach = (spread + cutoff / heights).ceil().int().tolist()
+        fractional = positions[first:last].double() @ lattice.inverse()
+        moved = fractional.floor()
+        r = positions[first:last].double() - moved @ lattice
+        # Fractions differ by at most 1, and one more unit of fraction is at least one height more of distance.
+        reach = (1.0 + cutoff * lattice.inverse().norm(dim=0)).ceil().int().tolist()
         for shift in product(*(range(-n, n + 1) for n in reach)):
             offset = torch.tensor(shift, dtype=torch.float64, device=positions.device) @ lattice
             distance = (r[None, :] - r[:, None] + offset).norm(dim=2)
             if shift == (0, 0, 0):
                 distance.fill_diagonal_(torch.inf)
-            yield first, last, shift, distance
+            yield first, moved, shift, distance
 
 
 def neighbors(
@@ -82,10 +85,11 @@ def neighbors(
     Args and result are those of `packflow.ops.neighbors`.
     """
     pairs = []
-    for first, _, shift, distance in _images(positions, cell, atom_ptr, cutoff):
+    for first, moved, shift, distance in _images(positions, cell, atom_ptr, cutoff):
         for i, j in (distance < cutoff).nonzero().tolist():
             if not half or i < j or (i == j and shift > (0, 0, 0)):
-                pairs.append((first + i, first + j, *shift))
+                as_given = torch.tensor(shift) + moved[i] - moved[j]
+                pairs.append((first + i, first + j, *as_given.long().tolist()))
     table = torch.tensor(sorted(pairs), dtype=torch.int64).reshape(-1, 5)
     pair_ptr = torch.zeros(len(positions) + 1, dtype=torch.int64)
     pair_ptr[1:] = torch.bincount(table[:, 0], minlength=len(positions)).cumsum(0)
