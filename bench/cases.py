@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
+import gemmi
 import torch
 from torch import Tensor
+
+from packflow.elements import COVALENT_RADII
+
+OPEN_CRYSTALS = Path(__file__).parents[2] / "shared" / "data" / "open_crystals.zip"
+N_MEASURED, FEWEST = 64, 20
 
 VOLUME_PER_ATOM = 18.0  # Å3 per heavy atom of an organic crystal
 MEDIAN_SIZE, SMALLEST, LARGEST = 56, 8, 250  # heavy atoms per cell
@@ -53,6 +61,39 @@ def packed(name: str, sizes: Tensor, seed: int = 0) -> Case:
     radii = torch.tensor([0.76, 0.71, 0.66, 1.05])  # C, N, O, S
     kinds = torch.multinomial(torch.tensor([0.75, 0.1, 0.12, 0.03]), len(positions), replacement=True, generator=generator)
     return Case(name, positions, cell, atom_ptr, radii[kinds])
+
+
+def measured(n_crystals: int = N_MEASURED) -> Case:
+    """Heavy atoms of crystals with 20 to 250 of them, spread over the sizes that there are; synthetic ones where the files are not."""
+    if not OPEN_CRYSTALS.exists():
+        sizes = sizes_of_crystals(n_crystals, torch.Generator().manual_seed(2)).clamp(min=FEWEST)
+        return packed(f"{n_crystals} synthetic, {int(sizes.sum())} atoms", sizes)
+    crystals = []
+    with zipfile.ZipFile(OPEN_CRYSTALS) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".cif"))
+        for name in names[:: len(names) // (8 * n_crystals)]:
+            structure = gemmi.make_small_structure_from_block(gemmi.cif.read_string(archive.read(name).decode()).sole_block())
+            sites = [site for site in structure.get_all_unit_cell_sites() if site.element.name not in ("H", "D")]
+            if FEWEST <= len(sites) <= LARGEST:
+                crystals.append((structure.cell, sites))
+    crystals.sort(key=lambda crystal: len(crystal[1]))
+    crystals = [crystals[k * (len(crystals) - 1) // max(1, n_crystals - 1)] for k in range(n_crystals)]
+    sizes = torch.tensor([len(sites) for _, sites in crystals])
+    return Case(
+        name=f"{n_crystals} measured, {int(sizes.sum())} atoms",
+        positions=torch.tensor([cell.orthogonalize(site.fract).tolist() for cell, sites in crystals for site in sites]),
+        cell=torch.tensor([cell.orth.mat.tolist() for cell, _ in crystals]).mT.contiguous(),
+        atom_ptr=torch.cat([torch.zeros(1), sizes.cumsum(0)]).to(torch.int32),
+        radii=torch.tensor([COVALENT_RADII[site.element.name] for _, sites in crystals for site in sites]),
+    )
+
+
+def scaling(smallest: bool = False) -> list[tuple[str, Case]]:
+    """Two decades of the number of crystals, and of the number of atoms of one crystal."""
+    crystals = [1, 10] if smallest else [4, 10, 25, 64, 160, 400]
+    atoms = [30, 100] if smallest else [100, 250, 630, 1600, 4000, 10000]
+    by_crystals = [("crystals", packed(f"{n} x 56 atoms", torch.full((n,), 56))) for n in crystals]
+    return by_crystals + [("atoms", packed(f"1 x {n} atoms", torch.tensor([n]))) for n in atoms]
 
 
 def cases(smallest: bool = False) -> list[Case]:

@@ -9,15 +9,15 @@ namespace {
 /// Squared distances in Å2 from atom i to the images within the cutoff, in no order, and perhaps a few beyond it.
 /// Returns their number, and through `n_within` that of those within.
 int list_distances2(const Search& s, int i, double* distances2, int& n_within) {
+  int32_t* const found = s.table.found;
   int n = 0;
+  scan(s, i, false,
+       [&](int place, uint32_t surely, uint32_t maybe) { n += append_places(found + n, place, surely | maybe); });
   n_within = 0;
-  scan(s, i, false, [&](int place, uint32_t surely, uint32_t maybe) {
-    for (uint32_t near = surely | maybe; near; near &= near - 1) {
-      const double d2 = exact_distance2(s, i, image_at(s, place + __builtin_ctz(near)));
-      n_within += d2 < s.cutoff2;
-      distances2[n++] = d2;
-    }
-  });
+  for (int k = 0; k < n; ++k) {
+    distances2[k] = exact_distance2(s, i, image_at(s, found[k]));
+    n_within += distances2[k] < s.cutoff2;
+  }
   return n;
 }
 

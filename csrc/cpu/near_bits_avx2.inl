@@ -1,4 +1,4 @@
-// near_bits for AVX2. Included before search.inl; see near_bits.h.
+// Comparing points for AVX2. Included before search.inl; see near_bits.h.
 
 #include <immintrin.h>
 
@@ -20,6 +20,12 @@ inline NearBits near_bits(const float* x, const float* y, const float* z, float 
     near.maybe |= uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(distance2, maybe, _CMP_LT_OQ))) << k;
   }
   return near;
+}
+
+inline int append_places(int32_t* to, int place, uint32_t bits) {
+  int n = 0;
+  for (; bits; bits &= bits - 1) to[n++] = place + __builtin_ctz(bits);
+  return n;
 }
 
 }  // namespace

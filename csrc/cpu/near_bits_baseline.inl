@@ -1,4 +1,4 @@
-// near_bits in plain C++. Included before search.inl; see near_bits.h.
+// Comparing points in plain C++. Included before search.inl; see near_bits.h.
 
 #include "near_bits.h"
 
@@ -19,6 +19,12 @@ inline NearBits near_bits(const float* x, const float* y, const float* z, float 
     near.maybe |= uint32_t(distance2[k] < maybe2) << k;
   }
   return near;
+}
+
+inline int append_places(int32_t* to, int place, uint32_t bits) {
+  int n = 0;
+  for (; bits; bits &= bits - 1) to[n++] = place + __builtin_ctz(bits);
+  return n;
 }
 
 }  // namespace

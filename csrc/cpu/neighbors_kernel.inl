@@ -34,46 +34,56 @@ void count(const NeighborsTask<Real>& task, int64_t* n_neighbors, SearchMemory& 
 }
 
 /// Writes the pairs of one atom, one by one.
-class PairWriter {
- public:
-  PairWriter(const ImageTable& table, int64_t first_atom, int i, const PairList& pairs)
-      : t_(table),
-        first_atom_(first_atom),
-        i_(i),
-        source_(pairs.pair_index + pairs.pair_ptr[first_atom + i]),
-        target_(source_ + pairs.n_pairs),
-        shift_(pairs.cell_shifts + 3 * pairs.pair_ptr[first_atom + i]) {}
+struct PairWriter {
+  int64_t *source, *target;
+  int32_t* shift;
+  const int32_t *atom, *u, *v, *w;
+  int64_t first_atom, i;
+  int32_t a, b, c;
+
+  PairWriter(const ImageTable& t, int64_t first_atom, int i, const PairList& pairs)
+      : source(pairs.pair_index + pairs.pair_ptr[first_atom + i]),
+        target(source + pairs.n_pairs),
+        shift(pairs.cell_shifts + 3 * pairs.pair_ptr[first_atom + i]),
+        atom(t.atom),
+        u(t.u),
+        v(t.v),
+        w(t.w),
+        first_atom(first_atom),
+        i(first_atom + i),
+        a(t.shift_a[i]),
+        b(t.shift_b[i]),
+        c(t.shift_c[i]) {}
 
   void write(int image) {
-    const int j = t_.atom[image];
-    *source_++ = first_atom_ + i_;
-    *target_++ = first_atom_ + j;
-    shift_[0] = t_.u[image] + t_.shift_a[i_] - t_.shift_a[j];
-    shift_[1] = t_.v[image] + t_.shift_b[i_] - t_.shift_b[j];
-    shift_[2] = t_.w[image] + t_.shift_c[i_] - t_.shift_c[j];
-    shift_ += 3;
+    *source++ = i;
+    *target++ = first_atom + atom[image];
+    shift[0] = u[image] + a;
+    shift[1] = v[image] + b;
+    shift[2] = w[image] + c;
+    shift += 3;
   }
-
- private:
-  const ImageTable& t_;
-  int64_t first_atom_;
-  int i_;
-  int64_t *source_, *target_;
-  int32_t* shift_;
 };
+
+/// The images near atom i, in the order of the list.
+int find_images(const Search& s, int i, bool half) {
+  int32_t* const found = s.table.found;
+  int n = 0;
+  scan(s, i, half, [&](int place, uint32_t surely, uint32_t maybe) {
+    n += append_places(found + n, place, maybe ? surely | decide(s, i, place, maybe) : surely);
+  });
+  if (s.table.image) {
+    for (int k = 0; k < n; ++k) found[k] = s.table.image[found[k]];
+    sort_ascending(found, found + n);
+  }
+  return n;
+}
 
 template <class Real>
 void write(const NeighborsTask<Real>& task, const PairList& pairs, SearchMemory& memory) {
   const Search s = search_of(task, memory);
   for (int i = 0; i < s.n_atoms; ++i) {
-    int n = 0;
-    scan(s, i, task.half, [&](int place, uint32_t surely, uint32_t maybe) {
-      for (uint32_t near = surely | decide(s, i, place, maybe); near; near &= near - 1) {
-        s.table.found[n++] = image_at(s, place + __builtin_ctz(near));
-      }
-    });
-    // Cubes come in another order than the images.
-    if (s.table.image) sort_ascending(s.table.found, s.table.found + n);
+    const int n = find_images(s, i, task.half);
     PairWriter writer(s.table, task.first_atom, i, pairs);
     for (int k = 0; k < n; ++k) writer.write(s.table.found[k]);
   }

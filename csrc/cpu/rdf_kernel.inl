@@ -35,6 +35,7 @@ void count(const RdfTask<Real>& task, SearchMemory& memory) {
   for (int i = 0; i < s.n_atoms; ++i) {
     // Each pair once; it counts in both directions.
     scan(s, i, true, [&](int place, uint32_t surely, uint32_t maybe) {
+      if (!(surely | maybe)) return;
       const Bins bins = bins_of(s, i, place, float(per_bin));
       for (uint32_t near = surely | maybe; near; near &= near - 1) {
         const int k = __builtin_ctz(near);

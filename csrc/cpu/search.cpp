@@ -26,7 +26,7 @@ void reserve_images(SearchMemory& memory, ImageTable& table, int64_t n_images) {
     throw std::invalid_argument("a crystal has too many images within the cutoff: " + std::to_string(n_images));
   }
   const size_t n = n_images, padded = n + kSearchStep;
-  table.atom = memory.of_images.reserve(5 * n);
+  table.atom = memory.of_images.reserve(5 * n + kSearchStep);
   table.u = table.atom + n;
   table.v = table.u + n;
   table.w = table.v + n;

@@ -32,12 +32,12 @@ struct ImageTable {
   int32_t *shift_a, *shift_b, *shift_c;  // what wrapping subtracted
   float *atom_x, *atom_y, *atom_z;       // Å from the middle of the cell
   // by image
-  int32_t *atom, *u, *v, *w;  // atom and shift, relative to the wrapped atoms
+  int32_t *atom, *u, *v, *w;  // atom and shift, relative to the atom as given
   // by place
   float *x, *y, *z;   // Å from the middle of the cell
   int32_t* image;     // null without grid
   int32_t* cube_end;  // [nx * ny * nz], places of the cubes up to each
-  int32_t* found;     // room for the images that one atom finds
+  int32_t* found;     // room for the places or images that one atom finds, and a step more
 };
 
 /// Owns the arrays of one thread. Its functions are defined once, not per instruction set: they use the standard

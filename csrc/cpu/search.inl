@@ -18,6 +18,10 @@ struct Search {
   float surely2, maybe2;
 };
 
+// Unlike fmin and fmax one instruction each: there are no NaNs here.
+double smaller(double x, double y) { return x < y ? x : y; }
+double larger(double x, double y) { return x > y ? x : y; }
+
 /// Fractional coordinates of the atoms along one lattice vector, and how far around them images are wanted.
 struct Extent {
   double low, high, reach;
@@ -48,8 +52,8 @@ Extents wrap_atoms(const Real* positions, double cutoff, Search& s) {
     s.table.shift_b[i] = int(atom.shift.y);
     s.table.shift_c[i] = int(atom.shift.z);
     const Vec3 f = atom.fractional, r = subtract(atom.position, middle);
-    low = {fmin(low.x, f.x), fmin(low.y, f.y), fmin(low.z, f.z)};
-    high = {fmax(high.x, f.x), fmax(high.y, f.y), fmax(high.z, f.z)};
+    low = {smaller(low.x, f.x), smaller(low.y, f.y), smaller(low.z, f.z)};
+    high = {larger(high.x, f.x), larger(high.y, f.y), larger(high.z, f.z)};
     s.table.atom_x[i] = float(r.x);
     s.table.atom_y[i] = float(r.y);
     s.table.atom_z[i] = float(r.z);
@@ -67,35 +71,42 @@ int64_t count_images(const Extents& e, const Search& s) {
   return n;
 }
 
-/// Lists the images; returns the largest coordinate in Å.
-double list_images(const Extents& e, const Search& s) {
+void list_images(const Extents& e, const Search& s) {
   const ImageTable& t = s.table;
   const Lattice& l = s.lattice;
   const Vec3 middle = to_cartesian(l, {0.5, 0.5, 0.5});
-  double farthest = 0.0;
   int k = 0;
   for (int j = 0; j < s.n_atoms; ++j) {
     const Vec3 f = t.wrapped[j].fractional, r = subtract(t.wrapped[j].position, middle);
     const ImageRange a = shifts_of(e.a, f.x), b = shifts_of(e.b, f.y), c = shifts_of(e.c, f.z);
+    const int first_u = int(a.first) - t.shift_a[j], first_v = int(b.first) - t.shift_b[j],
+              first_w = int(c.first) - t.shift_c[j];
     for (int u = 0; u < a.count; ++u) {
       for (int v = 0; v < b.count; ++v) {
-        const Vec3 row = add(r, to_cartesian(l, {a.first + u, b.first + v, 0.0}));
+        const Vec3 row = add(r, to_cartesian(l, {a.first + u, b.first + v, c.first}));
         for (int w = 0; w < c.count; ++w, ++k) {
-          const Vec3 x = add(row, scaled(l.c, c.first + w));
-          farthest = fmax(farthest, fmax(fabs(x.x), fmax(fabs(x.y), fabs(x.z))));
-          t.x[k] = float(x.x);
-          t.y[k] = float(x.y);
-          t.z[k] = float(x.z);
+          t.x[k] = float(row.x + w * l.c.x);
+          t.y[k] = float(row.y + w * l.c.y);
+          t.z[k] = float(row.z + w * l.c.z);
           t.atom[k] = j;
-          t.u[k] = int(a.first) + u;
-          t.v[k] = int(b.first) + v;
-          t.w[k] = int(c.first) + w;
+          t.u[k] = first_u + u;
+          t.v[k] = first_v + v;
+          t.w[k] = first_w + w;
         }
       }
     }
     t.self[j] = k - a.count * b.count * c.count - (int(a.first) * b.count + int(b.first)) * c.count - int(c.first);
   }
-  return farthest;
+}
+
+/// No image has a larger coordinate, Å from the middle of the cell.
+double farthest_coordinate(const Extents& e, const Lattice& l) {
+  const auto farthest = [](const Extent& x) { return fmax(0.5 - x.low, x.high - 0.5) + x.reach; };
+  const double a = farthest(e.a), b = farthest(e.b), c = farthest(e.c);
+  const double x = a * fabs(l.a.x) + b * fabs(l.b.x) + c * fabs(l.c.x);
+  const double y = a * fabs(l.a.y) + b * fabs(l.b.y) + c * fabs(l.c.y);
+  const double z = a * fabs(l.a.z) + b * fabs(l.b.z) + c * fabs(l.c.z);
+  return fmax(x, fmax(y, z));
 }
 
 /// Far away from everything, behind the last image.
@@ -126,8 +137,10 @@ SearchGrid make_grid(const Search& s, double cutoff) {
   }
   SearchGrid g = {low[0], low[1], low[2], float(0.5 * cutoff), 0, 0, 0};
   for (;; g.width *= 1.25f) {
-    const double nx = floor((high[0] - low[0]) / g.width) + 1, ny = floor((high[1] - low[1]) / g.width) + 1,
-                 nz = floor((high[2] - low[2]) / g.width) + 1;
+    // In double: floor of a float is an inline function of the standard library.
+    const double nx = floor(double(high[0] - low[0]) / g.width) + 1;
+    const double ny = floor(double(high[1] - low[1]) / g.width) + 1;
+    const double nz = floor(double(high[2] - low[2]) / g.width) + 1;
     if (nx * ny * nz > s.n_images) continue;
     g.nx = int(nx);
     g.ny = int(ny);
@@ -171,10 +184,10 @@ Search make_search(const Real* positions, const Real* cell, int n_atoms, double 
   const int64_t n_images = count_images(e, s);
   reserve_images(memory, s.table, n_images);
   s.n_images = int(n_images);
-  const double farthest = list_images(e, s);
+  list_images(e, s);
   // Two coordinates are each off by up to 2^-24 of the farthest, and so are the difference, the squares and the sum:
   // less than 2.4e-7 (farthest + distance) in all.
-  s.slack = 4e-7 * (farthest + cutoff);
+  s.slack = 4e-7 * (farthest_coordinate(e, s.lattice) + cutoff);
   const double surely = fmax(0.0, cutoff - s.slack), maybe = cutoff + s.slack;
   s.surely2 = float(surely * surely * (1.0 - 1e-6));
   s.maybe2 = float(maybe * maybe * (1.0 + 1e-6));
@@ -188,8 +201,10 @@ int image_at(const Search& s, int place) { return s.table.image ? s.table.image[
 /// Squared distance in Å2 from atom i to an image, in double.
 double exact_distance2(const Search& s, int i, int image) {
   const ImageTable& t = s.table;
-  const Vec3 shift = {double(t.u[image]), double(t.v[image]), double(t.w[image])};
-  return image_distance2(s.lattice, t.wrapped[i], t.wrapped[t.atom[image]], shift);
+  const int j = t.atom[image];
+  const Vec3 shift = {double(t.u[image] + t.shift_a[j]), double(t.v[image] + t.shift_b[j]),
+                      double(t.w[image] + t.shift_c[j])};
+  return image_distance2(s.lattice, t.wrapped[i], t.wrapped[j], shift);
 }
 
 /// Bits of the places from `place` on whose image is to be compared with atom i.
@@ -203,8 +218,8 @@ uint32_t wanted_bits(const Search& s, int i, bool half, int place, uint32_t bits
   return wanted;
 }
 
-/// Calls f(place, surely, maybe) for the steps of a range of places: bit k tells whether the image at place + k is
-/// surely near atom i, and whether it may be although that is not sure.
+/// Calls f(place, surely, maybe) for each step of a range of places: bit k tells whether the image at place + k is
+/// surely near atom i, and whether it may be although that is not sure, which is rare.
 template <class Function>
 void scan_range(const Search& s, int i, int first, int last, Function f) {
   const ImageTable& t = s.table;
@@ -212,7 +227,7 @@ void scan_range(const Search& s, int i, int first, int last, Function f) {
   for (int place = first; place < last; place += kSearchStep) {
     const NearBits near = near_bits(t.x + place, t.y + place, t.z + place, x, y, z, s.surely2, s.maybe2);
     const uint32_t inside = last - place < kSearchStep ? (1u << (last - place)) - 1 : ~0u;
-    if (near.maybe & inside) f(place, near.surely & inside, near.maybe & ~near.surely & inside);
+    f(place, near.surely & inside, near.maybe & ~near.surely & inside);
   }
 }
 
