@@ -17,7 +17,7 @@ from packflow.metrics.validity import N_NEIGHBORS, good, neighbor_radius
 from packflow.structure import AtomsBatch
 
 # atoms of the common multiple of two cells up to which atoms are assigned one to one; beyond it a linear program is faster
-MAX_ASSIGNED = 1000
+MAX_ASSIGNED = 400
 # Å; rows that agree to it are one in the linear program, the distance changes by no more
 SAME = 1e-9
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from packflow import ops
@@ -33,7 +35,7 @@ def rdf(atoms: AtomsBatch, r_max: float = R_MAX, n_bins: int = 100) -> Tensor:
     def compute(atoms: AtomsBatch) -> Tensor:
         return shares(ops.rdf(atoms.positions, atoms.cell, atoms.atom_ptr, r_max, n_bins).double())
 
-    return over_good(atoms, compute, n_bins, r_max)
+    return over_good(atoms, compute, n_bins, _positive(r_max))
 
 
 def rdf_distance(predictions: AtomsBatch, references: AtomsBatch, reference_of: Tensor | None = None, r_max: float = R_MAX) -> Tensor:
@@ -52,7 +54,7 @@ def rdf_distance(predictions: AtomsBatch, references: AtomsBatch, reference_of: 
         ValueError: `reference_of` does not fit, or r_max is no positive number.
     """
     rows = reference_rows(predictions, references, reference_of)
-    n_bins = max(round(r_max / BIN), 1)
+    n_bins = max(round(_positive(r_max) / BIN), 1)
     return wasserstein(rdf(predictions, r_max, n_bins), rdf(references, r_max, n_bins)[rows], r_max / n_bins)
 
 
@@ -69,3 +71,9 @@ def wasserstein(p: Tensor, q: Tensor, width: float) -> Tensor:
 def short(p: Tensor) -> Tensor:
     """The part of a distribution to 10 Å that is below 5 Å, with the sum 1. [n, 100] -> [n, 50]"""
     return shares(p[:, : p.shape[1] // 2])
+
+
+def _positive(r_max: float) -> float:
+    if not 0 < r_max < math.inf:
+        raise ValueError(f"r_max must be a positive number, got {r_max}")
+    return r_max
