@@ -1,5 +1,6 @@
 #include "packflow/check.h"
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 #include <stdexcept>
@@ -11,8 +12,9 @@ namespace {
 
 constexpr double kFarthest = 1e9;    // Å; the spacing of doubles there is 1e-7 Å
 constexpr double kThinnest = 1e-4;   // Å
+constexpr double kMostCells = 1e9;   // between an atom and the origin; a difference of two fits an int32
 constexpr double kMostImages = 1e6;  // of one atom
-constexpr double kMostHeld = 1e8;    // images of all atoms of a crystal together
+constexpr double kMostHeld = 2e7;    // images of all atoms of a crystal together
 
 template <class... Words>
 std::string text(const Words&... words) {
@@ -34,16 +36,19 @@ void check_pointers(const CrystalView<Real>& crystals) {
   }
 }
 
+/// The cell is known to be good.
 template <class Real>
 std::string position_problem(const CrystalView<Real>& crystals, int64_t crystal) {
   const int64_t first = 3 * int64_t(crystals.atom_ptr[crystal]), last = 3 * int64_t(crystals.atom_ptr[crystal + 1]);
+  const double height = make_lattice(crystals.cell + 9 * crystal).min_height;
+  const Real farthest = Real(std::min(kFarthest, kMostCells * height / 2));
   int all_near = 1;
-  for (int64_t k = first; k < last; ++k) all_near &= std::abs(crystals.positions[k]) <= Real(kFarthest);
+  for (int64_t k = first; k < last; ++k) all_near &= std::abs(crystals.positions[k]) <= farthest;
   if (all_near) return "";
   int64_t k = first;
-  while (std::abs(crystals.positions[k]) <= Real(kFarthest)) ++k;
-  return text("positions must be finite and at most ", kFarthest, " Å from the origin, got ", crystals.positions[k],
-              " for atom ", (k - first) / 3);
+  while (std::abs(crystals.positions[k]) <= farthest) ++k;
+  return text("positions must be finite and at most ", double(farthest), " Å from the origin, got ",
+              crystals.positions[k], " for atom ", (k - first) / 3);
 }
 
 template <class Real>
@@ -75,8 +80,8 @@ std::vector<std::string> crystal_problems(const CrystalView<Real>& crystals, con
   std::vector<std::string> problems;
   problems.reserve(crystals.n_crystals);
   for (int64_t c = 0; c < crystals.n_crystals; ++c) {
-    problems.push_back(position_problem(crystals, c));
-    if (problems.back().empty()) problems.back() = cell_problem(crystals, c, cutoff[c]);
+    problems.push_back(cell_problem(crystals, c, cutoff[c]));
+    if (problems.back().empty()) problems.back() = position_problem(crystals, c);
   }
   return problems;
 }

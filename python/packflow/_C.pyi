@@ -14,11 +14,37 @@ def cuda_built() -> bool: ...
 def crystal_problems_float32(crystals: _Crystals, cutoff: int) -> list[str]: ...
 def crystal_problems_float64(crystals: _Crystals, cutoff: int) -> list[str]: ...
 
-# crystals, radii, scale, in_clash, then n_threads and instruction_set or the stream
-clash_cpu_float32: Callable[..., None]
-clash_cpu_float64: Callable[..., None]
-clash_cuda_float32: Callable[..., None]
-clash_cuda_float64: Callable[..., None]
+# Kernels on crystals: the batch, the arguments in the order of their header, then n_threads and instruction_set or the stream.
+_Kernel = Callable[..., None]
+
+amd_cpu_float32: _Kernel
+amd_cpu_float64: _Kernel
+amd_cuda_float32: _Kernel
+amd_cuda_float64: _Kernel
+clash_cpu_float32: _Kernel
+clash_cpu_float64: _Kernel
+clash_cuda_float32: _Kernel
+clash_cuda_float64: _Kernel
+count_neighbors_cpu_float32: _Kernel
+count_neighbors_cpu_float64: _Kernel
+count_neighbors_cuda_float32: _Kernel
+count_neighbors_cuda_float64: _Kernel
+min_image_cpu_float32: _Kernel
+min_image_cpu_float64: _Kernel
+min_image_cuda_float32: _Kernel
+min_image_cuda_float64: _Kernel
+pdd_cpu_float32: _Kernel
+pdd_cpu_float64: _Kernel
+pdd_cuda_float32: _Kernel
+pdd_cuda_float64: _Kernel
+rdf_cpu_float32: _Kernel
+rdf_cpu_float64: _Kernel
+rdf_cuda_float32: _Kernel
+rdf_cuda_float64: _Kernel
+write_neighbors_cpu_float32: _Kernel
+write_neighbors_cpu_float64: _Kernel
+write_neighbors_cuda_float32: _Kernel
+write_neighbors_cuda_float64: _Kernel
 
 def bond_attention_forward_float32(
     batch: _BondedBatch, q: _Heads, k: _Heads, v: _Heads, out: _Heads, lse: int, n_threads: int, instruction_set: str = ""

@@ -72,9 +72,6 @@ def _check(positions: Tensor, cell: Tensor, atom_ptr: Tensor, k: int) -> Crystal
 
 def _launch(op: str, crystals: Crystals, k: int, instruction_set: str = "") -> Tensor:
     """`op` is pdd or amd; `instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
-    from packflow.ops import reference  # until the kernel exists
-
-    return getattr(reference, op)(crystals.positions, crystals.cell, crystals.atom_ptr, k)
     n_rows = crystals.n_atoms if op == "pdd" else len(crystals.cell)
     out = torch.empty(n_rows, k, dtype=crystals.positions.dtype, device=crystals.positions.device)
     workspace = [torch.empty(crystals.n_atoms, k, dtype=torch.float64, device=out.device)] if out.is_cuda else []

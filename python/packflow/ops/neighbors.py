@@ -61,9 +61,6 @@ def neighbors(
 
 def _launch(crystals: Crystals, cutoff: float, half: bool = False, max_bytes: int = 2**32, instruction_set: str = "") -> NeighborList:
     """Count, allocate, write. `instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
-    from packflow.ops import reference  # until the kernel exists
-
-    return reference.neighbors(crystals.positions, crystals.cell, crystals.atom_ptr, cutoff, half)
     device = crystals.positions.device
     n_neighbors = torch.empty(crystals.n_atoms, dtype=torch.int64, device=device)
     crystals.call("count_neighbors", cutoff, half, n_neighbors, instruction_set=instruction_set)

@@ -41,9 +41,6 @@ def rdf(
 
 def _launch(crystals: Crystals, r_max: float, n_bins: int, instruction_set: str = "") -> Tensor:
     """`instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
-    from packflow.ops import reference  # until the kernel exists
-
-    return reference.rdf(crystals.positions, crystals.cell, crystals.atom_ptr, r_max, n_bins)
     counts = torch.empty(len(crystals.cell), n_bins, dtype=torch.int64, device=crystals.positions.device)
     crystals.call("rdf", r_max, n_bins, counts, instruction_set=instruction_set)
     return counts

@@ -1,0 +1,4 @@
+#define PACKFLOW_ISA baseline
+#include "near_bits_baseline.inl"
+
+#include "amd_kernel.inl"

@@ -1,0 +1,2 @@
+#define PACKFLOW_ISA avx512
+#include "min_image_kernel.inl"

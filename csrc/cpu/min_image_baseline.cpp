@@ -1,0 +1,2 @@
+#define PACKFLOW_ISA baseline
+#include "min_image_kernel.inl"

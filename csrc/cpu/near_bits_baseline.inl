@@ -1,0 +1,25 @@
+// near_bits in plain C++. Included before search.inl; see near_bits.h.
+
+#include "near_bits.h"
+
+namespace packflow::cpu::PACKFLOW_ISA {
+namespace {
+
+inline NearBits near_bits(const float* x, const float* y, const float* z, float x0, float y0, float z0, float surely2,
+                          float maybe2) {
+  float distance2[16];
+#pragma omp simd
+  for (int k = 0; k < 16; ++k) {
+    const float dx = x[k] - x0, dy = y[k] - y0, dz = z[k] - z0;
+    distance2[k] = dx * dx + dy * dy + dz * dz;
+  }
+  NearBits near = {0, 0};
+  for (int k = 0; k < 16; ++k) {
+    near.surely |= uint32_t(distance2[k] < surely2) << k;
+    near.maybe |= uint32_t(distance2[k] < maybe2) << k;
+  }
+  return near;
+}
+
+}  // namespace
+}  // namespace packflow::cpu::PACKFLOW_ISA

@@ -1,0 +1,4 @@
+#define PACKFLOW_ISA avx512
+#include "near_bits_avx512.inl"
+
+#include "neighbors_kernel.inl"
