@@ -28,22 +28,11 @@ def batch_of(case, which, structure):
 def test_released_metrics(released):
     """Clash and contacts exactly, float32's rounding elsewhere."""
     for case in released:
-        if case["name"] == "thin_cell":
-            continue
         found = released_metrics(*tensors(case, "Z", "pred_coords", "pred_lattice", "true_coords", "true_lattice"))
         assert set(found) == set(case["metrics"])
         for name, wanted in case["metrics"].items():
             tolerance = TOLERANCE.get(name, 0) if case["name"] in AT_EDGES else 0
             assert found[name] == pytest.approx(wanted, rel=2e-6, abs=max(tolerance, 3e-6)), (case["name"], name)
-
-
-@pytest.mark.slow
-def test_released_metrics_of_a_thin_cell(released):
-    """1.8 million distances."""
-    case = next(case for case in released if case["name"] == "thin_cell")
-    found = released_metrics(*tensors(case, "Z", "pred_coords", "pred_lattice", "true_coords", "true_lattice"))
-    for name, wanted in case["metrics"].items():
-        assert found[name] == pytest.approx(wanted, rel=2e-6, abs=max(TOLERANCE.get(name, 0), 3e-6)), name
 
 
 def test_ours_agree_where_conventions_do(released, structure):

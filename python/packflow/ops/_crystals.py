@@ -104,9 +104,12 @@ def problems(
     Raises:
         ValueError: shapes, types, or pointers that do not rise from 0 to n_atoms.
     """
-    if not isinstance(cutoff, Tensor):
-        cutoff = check_positive("cutoff", cutoff)
-    return Crystals.of(positions, cell, atom_ptr).problems(cutoff)
+    crystals = Crystals.of(positions, cell, atom_ptr)
+    if isinstance(cutoff, Tensor):
+        check_tensor("cutoff", cutoff, (len(cell),), DTYPES)
+    else:
+        check_positive("cutoff", cutoff)
+    return crystals.problems(cutoff)
 
 
 def check_positive(name: str, x: float) -> float:
