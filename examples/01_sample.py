@@ -3,8 +3,9 @@
 import sys
 
 import packflow
-from packflow import CrystalBatch, Molecule, Template
+from packflow import Molecule, Template
 from packflow.metrics import clash_percent, density
+from packflow.structure import AtomsBatch
 from packflow.structure.cif import cif_text
 
 
@@ -13,8 +14,8 @@ def main(smiles: str = "CC(=O)Oc1ccccc1C(=O)O", n_samples: int = 8, n_steps: int
     template = Template(Molecule.from_smiles(smiles), n_copies=4)
     proposals = packflow.sample(packflow.load(), template, n_samples, seed=0, n_steps=n_steps)
     crystals = [p.crystal for p in proposals if not p.problem]
-    batch = CrystalBatch.pack(crystals)
-    densities, clashes = density(batch), clash_percent(batch)
+    atoms = AtomsBatch.from_crystals(crystals)
+    densities, clashes = density(atoms), clash_percent(atoms)
     for crystal, rho, clashing in zip(crystals, densities.tolist(), clashes.tolist(), strict=True):
         print(f"{rho:.2f} g/cm3, {clashing:3.0f} % clash, cell", *(f"{x:.1f}" for x in crystal.lattice))
     print(cif_text(crystals[int(clashes.argmin())], "fewest_clashes"))

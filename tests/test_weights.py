@@ -9,7 +9,7 @@ import packflow
 from packflow.metrics import density
 from packflow.model.pretrained import WEIGHTS, pretrained_names
 from packflow.model.weights import save_model
-from packflow.structure import CrystalBatch, Molecule, Template
+from packflow.structure import AtomsBatch, Molecule, Template
 
 MAX_BYTES = 12_000_000
 ASPIRIN = Template(Molecule.from_smiles("CC(=O)Oc1ccccc1C(=O)O"), 4)
@@ -32,7 +32,7 @@ def test_aspirin_looks_like_a_crystal():
     proposals = packflow.sample(packflow.load("open-2m"), ASPIRIN, 6, seed=0, n_steps=50)
     crystals = [p.crystal for p in proposals]
     assert all(not p.problem for p in proposals)
-    densities = density(CrystalBatch.pack(crystals))
+    densities = density(AtomsBatch.from_crystals(crystals))
     assert 1.2 < densities.median() < 1.6
     i, j = ASPIRIN.bond_index
     lengths = np.concatenate([np.linalg.norm(c.positions[i] - c.positions[j], axis=1) for c in crystals])

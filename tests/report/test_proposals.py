@@ -11,7 +11,7 @@ from packflow.errors import InputError
 from packflow.flow.sampler import Proposal
 from packflow.metrics import clash_percent, density
 from packflow.report.proposals import ProposalFolder
-from packflow.structure import Crystal, CrystalBatch, Molecule, Template
+from packflow.structure import AtomsBatch, Crystal, Molecule, Template
 
 TEMPLATE = Template(Molecule.from_smiles("NC(N)=O"), 2)
 
@@ -30,9 +30,9 @@ def test_table_and_files(tmp_path):
         folder.write([*second, broken])
     table = pq.read_table(tmp_path / "out" / "proposals.parquet").to_pylist()
     assert [row["index"] for row in table] == [0, 1, 2, 3]
-    batch = CrystalBatch.pack([p.crystal for p in (*first, *second)])
-    assert [row["density"] for row in table[:3]] == pytest.approx(density(batch).tolist())
-    assert [row["clash_percent"] for row in table[:3]] == clash_percent(batch).tolist()
+    atoms = AtomsBatch.from_crystals([p.crystal for p in (*first, *second)])
+    assert [row["density"] for row in table[:3]] == pytest.approx(density(atoms).tolist())
+    assert [row["clash_percent"] for row in table[:3]] == clash_percent(atoms).tolist()
     assert table[3]["problem"] == "impossible cell"
     assert table[3]["density"] is None
     assert table[3]["cif"] == ""

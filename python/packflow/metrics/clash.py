@@ -1,35 +1,56 @@
 """Share of atoms that overlap another (paper, eqs. 25 and 26)."""
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 
-from packflow.elements import ATOMIC_NUMBERS, COVALENT_RADII
-from packflow.ops import clash
-from packflow.structure import CrystalBatch
-from packflow.structure.lattice import cell_from_lattice
+from packflow.elements import COVALENT_RADII
+from packflow.metrics.pairs import nearest_of, pair_distances
+from packflow.metrics.validity import by_atomic_number, over_good, sum_per_structure
+from packflow.ops import clash, neighbors
+from packflow.structure import AtomsBatch
 
 # closer than this share of the covalent radii's sum is a clash (paper)
 ALPHA = 0.75
-RADIUS = torch.zeros(max(ATOMIC_NUMBERS.values()) + 1)
-RADIUS[list(ATOMIC_NUMBERS.values())] = torch.tensor([COVALENT_RADII[symbol] for symbol in ATOMIC_NUMBERS])
+RADIUS = by_atomic_number(COVALENT_RADII)
 
 
-def clash_percent(crystals: CrystalBatch, scale: float = ALPHA) -> Tensor:
-    """Percentage of atoms with a periodic neighbour nearer than `scale` times the sum of covalent radii, bonded pairs included.
+def clash_percent(atoms: AtomsBatch, scale: float = ALPHA, bonded: bool = True) -> Tensor:
+    """Percentage of atoms with a periodic neighbor nearer than `scale` times the sum of covalent radii.
 
     Args:
-        crystals: Their cells must have a volume.
+        atoms: Any values.
         scale: The paper's alpha.
+        bonded: Count bonded pairs too, as the paper does: a bond that is too short is then a clash. False leaves out the nearest image
+            of each bonded pair, no other image and no pair that shares a bonded atom.
 
     Returns:
-        [n_crystals] float64
+        %; NaN for a structure with a problem and, without bonded pairs, where bonds are unknown. [n_structures] float64
 
     Raises:
-        ValueError: a cell has no volume or a position is not finite.
+        ValueError: `scale` is no positive number.
     """
-    template = crystals.template
-    cell = cell_from_lattice(crystals.lattice)
-    radii = RADIUS.to(template.atomic_numbers.device)[template.atomic_numbers]
-    in_clash = clash(crystals.positions, cell, template.atom_ptr, radii, scale)
-    count = torch.zeros(template.n_crystals, dtype=torch.float64, device=radii.device)
-    return 100 * count.index_add(0, template.crystal_index, in_clash.double()) / template.atom_ptr.diff()
+
+    def compute(atoms: AtomsBatch) -> Tensor:
+        radii = RADIUS.to(atoms.atomic_numbers.device)[atoms.atomic_numbers]
+        if bonded:
+            in_clash = clash(atoms.positions, atoms.cell, atoms.atom_ptr, radii, scale)
+        else:
+            in_clash = _clash_without_bonds(atoms, radii, scale)
+        percent = 100 * sum_per_structure(atoms, in_clash) / atoms.sizes
+        return percent if bonded else percent.where(atoms.has_bonds, torch.nan)
+
+    return over_good(atoms, compute, reach=2 * scale * max(COVALENT_RADII.values()))
+
+
+def _clash_without_bonds(atoms: AtomsBatch, radii: Tensor, scale: float) -> Tensor:
+    """Atoms in clash with another than the nearest image of one that they are bonded to. [n_atoms] bool"""
+    pairs = neighbors(atoms.positions, atoms.cell, atoms.atom_ptr, 2 * scale * float(radii.max()))
+    i, j = pairs.pair_index
+    distance = pair_distances(atoms, pairs)
+    clashing = distance < scale * (radii[i] + radii[j])
+    clashing[nearest_of(atoms.bond_index, pairs.pair_index, distance, len(radii))] = False
+    in_clash = torch.zeros(len(radii), dtype=torch.bool, device=radii.device)
+    in_clash[i[clashing]] = True
+    return in_clash

@@ -1,33 +1,54 @@
-"""Density of a crystal (paper, eq. 23)."""
+"""Density of a crystal and its error (paper, eqs. 23 and 24)."""
 
-import torch
+from __future__ import annotations
+
 from torch import Tensor
 
-from packflow.elements import ATOMIC_NUMBERS, MASSES
-from packflow.structure import CrystalBatch
-from packflow.structure.lattice import volume
+from packflow.elements import MASSES
+from packflow.metrics.references import reference_rows
+from packflow.metrics.validity import by_atomic_number, over_good, sum_per_structure, volume
+from packflow.structure import AtomsBatch
 
 # g/cm3 of one amu/Å3
 GRAM_PER_CM3 = 1.660539
-# column of the total hydrogen count among the atom features, which counts up to 4 hydrogens of one atom
-HYDROGENS = 5
-MASS = torch.zeros(max(ATOMIC_NUMBERS.values()) + 1, dtype=torch.float64)
-MASS[list(ATOMIC_NUMBERS.values())] = torch.tensor([MASSES[symbol] for symbol in ATOMIC_NUMBERS], dtype=torch.float64)
+MASS = by_atomic_number(MASSES)
 
 
-def density(crystals: CrystalBatch, hydrogens: bool = True) -> Tensor:
-    """Mass of the unit cell over its volume.
+def density(atoms: AtomsBatch, hydrogens: bool = True) -> Tensor:
+    """Mass of the unit cell over its volume (paper, eq. 23).
 
     Args:
-        crystals: Heavy atoms; the cell is what counts.
-        hydrogens: Add the mass of the implicit hydrogens, as in a measured density; False is the paper's number.
+        atoms: Any values.
+        hydrogens: Add the mass of the hydrogens that are not atoms, as in a measured density; False is the paper's number.
 
     Returns:
-        g/cm3; infinite for a cell without volume. [n_crystals] float64
+        g/cm3; NaN for a structure with a problem. [n_structures] float64
     """
-    template = crystals.template
-    mass = MASS.to(template.atomic_numbers.device)[template.atomic_numbers]
-    if hydrogens:
-        mass = mass + MASSES["H"] * template.atom_features[:, HYDROGENS]
-    total = torch.zeros(template.n_crystals, dtype=torch.float64, device=mass.device).index_add(0, template.crystal_index, mass)
-    return GRAM_PER_CM3 * total / volume(crystals.lattice.double())
+
+    def compute(atoms: AtomsBatch) -> Tensor:
+        mass = MASS.to(atoms.atomic_numbers.device)[atoms.atomic_numbers]
+        if hydrogens:
+            mass = mass + MASSES["H"] * atoms.n_hydrogens
+        return GRAM_PER_CM3 * sum_per_structure(atoms, mass) / volume(atoms)
+
+    return over_good(atoms, compute)
+
+
+def density_error_percent(predictions: AtomsBatch, references: AtomsBatch, reference_of: Tensor | None = None) -> Tensor:
+    """Absolute error of the density of heavy atoms in percent of the reference's (paper, eq. 24, before the mean).
+
+    The paper adds 1e-6 to the denominator, which no crystal needs.
+
+    Args:
+        predictions: Any values.
+        references: Any values.
+        reference_of: The reference of each prediction; the one in its place if not given. [n_predictions] int64
+
+    Returns:
+        %; NaN where either has a problem. [n_predictions] float64
+
+    Raises:
+        ValueError: `reference_of` does not fit.
+    """
+    wanted = density(references, hydrogens=False)[reference_rows(predictions, references, reference_of)]
+    return 100 * (density(predictions, hydrogens=False) - wanted).abs() / wanted

@@ -88,7 +88,7 @@ def problems(
     positions: Tensor,  # [n_atoms, 3]
     cell: Tensor,  # [n_crystals, 3, 3]
     atom_ptr: Tensor,  # [n_crystals + 1]
-    cutoff: float = 10.0,
+    cutoff: float | Tensor = 10.0,
 ) -> list[str]:
     """Why the periodic ops would refuse each crystal: coordinates or a cell that are not finite, no volume, or a cell too thin.
 
@@ -96,7 +96,7 @@ def problems(
         positions: Cartesian coordinates in Å, float32 or float64. [n_atoms, 3]
         cell: Rows are the lattice vectors in Å, same dtype. [n_crystals, 3, 3]
         atom_ptr: First atom of each crystal, then n_atoms, int32. [n_crystals + 1]
-        cutoff: The greatest distance that will be searched, Å.
+        cutoff: The greatest distance that will be searched, Å, one number or [n_crystals].
 
     Returns:
         A sentence per crystal that says what is wanted and what came; empty for a good one.
@@ -104,7 +104,12 @@ def problems(
     Raises:
         ValueError: shapes, types, or pointers that do not rise from 0 to n_atoms.
     """
-    return Crystals.of(positions, cell, atom_ptr).problems(check_positive("cutoff", cutoff))
+    crystals = Crystals.of(positions, cell, atom_ptr)
+    if isinstance(cutoff, Tensor):
+        check_tensor("cutoff", cutoff, (len(cell),), DTYPES)
+    else:
+        check_positive("cutoff", cutoff)
+    return crystals.problems(cutoff)
 
 
 def check_positive(name: str, x: float) -> float:

@@ -16,7 +16,7 @@ from rich.table import Table
 from packflow.errors import InputError
 from packflow.flow.sampler import Proposal
 from packflow.metrics import clash_percent, density
-from packflow.structure import CrystalBatch
+from packflow.structure import AtomsBatch
 from packflow.structure.cif import cif_text
 
 TABLE = "proposals.parquet"
@@ -113,8 +113,8 @@ def rows_of(proposals: Sequence[Proposal]) -> list[dict[str, object]]:
     good = [p for p in proposals if not p.problem]
     metrics: dict[int, tuple[float, float]] = {}
     if good:
-        batch = CrystalBatch.pack([p.crystal for p in good])
-        numbers = zip(density(batch).tolist(), clash_percent(batch).tolist(), strict=True)
+        atoms = AtomsBatch.from_crystals([p.crystal for p in good])
+        numbers = zip(density(atoms).tolist(), clash_percent(atoms).tolist(), strict=True)
         metrics = {p.index: pair for p, pair in zip(good, numbers, strict=True)}
     rows = []
     for p in proposals:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from packflow.structure.batch import CrystalBatch
 from packflow.structure.crystal import Crystal
+from packflow.structure.lattice import cell_from_lattice
 
 # column of the total hydrogen count among the atom features, which counts up to 4 hydrogens of one atom
 HYDROGENS = 5
@@ -55,13 +56,13 @@ class AtomsBatch:
 
     @classmethod
     def from_crystals(cls, crystals: Sequence[Crystal]) -> AtomsBatch:
-        """Join crystals along the atom axis, in their order; float64."""
+        """Join crystals along the atom axis, in their order; float64. Impossible lattices give cells of NaN."""
         return cls.join(
             [
                 cls(
                     atomic_numbers=torch.from_numpy(c.template.atomic_numbers),
                     positions=torch.from_numpy(c.positions),
-                    cell=torch.from_numpy(c.cell)[None],
+                    cell=_cell_of(torch.from_numpy(c.lattice))[None],
                     atom_ptr=torch.tensor([0, c.template.n_atoms], dtype=torch.int32),
                     bond_index=torch.from_numpy(c.template.bond_index),
                     has_bonds=torch.ones(1, dtype=torch.bool),
@@ -73,12 +74,12 @@ class AtomsBatch:
 
     @classmethod
     def from_batch(cls, crystals: CrystalBatch) -> AtomsBatch:
-        """The atoms of a batch of crystals, in its precision and on its device."""
+        """The atoms of a batch of crystals, in its precision and on its device. Impossible lattices give cells of NaN."""
         template = crystals.template
         return cls(
             atomic_numbers=template.atomic_numbers,
             positions=crystals.positions,
-            cell=crystals.cell,
+            cell=_cell_of(crystals.lattice),
             atom_ptr=template.atom_ptr,
             bond_index=template.bond_index,
             has_bonds=torch.ones(template.n_crystals, dtype=torch.bool, device=crystals.cell.device),
@@ -142,3 +143,12 @@ class AtomsBatch:
     def to(self, device: torch.device | str) -> AtomsBatch:
         """The same batch on another device."""
         return AtomsBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+def _cell_of(lattice: Tensor) -> Tensor:
+    """The cell, or NaN where a length is not positive or an angle not between 0 and 180 degrees. [..., 6] -> [..., 3, 3]
+
+    The formula takes such numbers too: a negative length turns a vector round, and what comes is the cell of another lattice.
+    """
+    possible = (lattice > 0).all(-1) & (lattice[..., 3:] < 180).all(-1)
+    return torch.where(possible[..., None, None], cell_from_lattice(lattice), torch.nan)
