@@ -40,7 +40,8 @@ def with_pymatgen(case: Case, cutoff: float):
 
     def run():
         return [
-            len(find_points_in_spheres(x.positions, x.positions, cutoff, PERIODIC, x.cell, tol=1e-8)[0]) - len(x.positions) for x in crystals
+            len(find_points_in_spheres(x.positions, x.positions, cutoff, PERIODIC, x.cell, tol=1e-8)[0]) - len(x.positions)
+            for x in crystals
         ]
 
     return run
