@@ -79,6 +79,8 @@ def amd_groups(
         ValueError: an argument of another shape or type, or a tolerance that is no number of at least 0.
     """
     n = check_tensor("amds", amds, ("n", "k"), (torch.float32, torch.float64))["n"]
+    if not amds.shape[1]:
+        raise ValueError(f"amds must have at least 1 column, got shape {tuple(amds.shape)}")
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise ValueError(f"tolerance must be a number of at least 0 Å, got {tolerance}")
     if kinds is not None:
@@ -131,7 +133,7 @@ class _Search:
         self.distance = np.full(len(vectors), np.nan)
         self.n_amd = self.n_confirmed = 0
         # From the first column, which differs least between packings, to the last, where density shows.
-        self.columns = np.unique(np.linspace(0, vectors.shape[1] - 1, N_TREE_COLUMNS).round().astype(int)) if vectors.shape[1] else []
+        self.columns = np.unique(np.linspace(0, vectors.shape[1] - 1, N_TREE_COLUMNS).round().astype(int))
         # The tree rounds its distances otherwise than `near`, which decides.
         self.reach = tolerance * (1 + 1e-9) + 1e-12
 
@@ -159,9 +161,9 @@ class _Search:
     def _distances(self, leader: int, candidates: np.ndarray) -> np.ndarray:
         """L-infinity distances of the candidates to the leader, Å."""
         self.n_amd += len(candidates)
-        block = max(1, BLOCK_VALUES // max(1, self.vectors.shape[1]))
+        block = max(1, BLOCK_VALUES // self.vectors.shape[1])
         out = np.empty(len(candidates))
         for first in range(0, len(candidates), block):
             part = slice(first, first + block)
-            out[part] = np.abs(self.vectors[candidates[part]] - self.vectors[leader]).max(1, initial=0.0)
+            out[part] = np.abs(self.vectors[candidates[part]] - self.vectors[leader]).max(1)
         return out
