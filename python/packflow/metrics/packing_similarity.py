@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MOST_PAIRS = 10**7
 # Å; molecules whose heavy atoms have a smaller root-mean-square distance from a line do not fix a rigid motion, which oxtalign starts from.
 LEAST_WIDTH = 0.1
+# Å3 of a heavy atom; diamond has 5.7. Denser atoms bond to all others, and oxtalign would list all those bonds.
+LEAST_VOLUME = 4.0
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,9 @@ def _of_sites(sites: Sites) -> oxtalign.Structure:
     if not sites.heavy.any():
         raise StructureError("no heavy atoms", f"{sites.name} has hydrogen only")
     elements = [SYMBOLS[z] for z in sites.atomic_numbers[sites.heavy].tolist()]
+    volume = abs(np.linalg.det(sites.cell)) / len(elements)
+    if volume < LEAST_VOLUME:
+        raise StructureError("too dense", f"{sites.name} must have at least {LEAST_VOLUME} Å3 for each heavy atom, got {volume:.2f}")
     try:
         found = oxtalign.from_arrays(elements, sites.fractional[sites.heavy], cell=sites.lattice, source=sites.name)
     except ValueError as error:
