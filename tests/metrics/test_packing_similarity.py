@@ -43,7 +43,7 @@ def supercell(crystal):
 
 
 def moved(crystal):
-    return replace(crystal, positions=crystal.positions + [20.0, -3, 7])
+    return replace(crystal, positions=crystal.positions + np.array([20.0, -3, 7]))
 
 
 def mirrored(crystal):
@@ -132,11 +132,12 @@ def broken(crystal):
     """Structures that cannot be compared, by the reason that is given."""
     random = np.random.default_rng(0).random((100, 3))
     line = np.array([[0.0, 0, 0], [1.2, 0, 0], [2.4, 0, 0]])
+    bent = np.array([[0.0, 0, 0], [1.2, 1, 0], [2.4, 0, 0]])
     return {
         "missing coordinates": replace(crystal, positions=crystal.positions * np.nan),
         "no valid cell": replace(crystal, lattice=np.array([9.0, 9, 9, 90, 90, 180])),
         "too sparse, too thin or n_molecules too large": replace(crystal, lattice=np.array([2000.0, 2000, 1.2, 90, 90, 90])),
-        "another molecule": Crystal(Template(Molecule.from_smiles("CCC"), 1), line + [[0, 0, 0], [0, 1, 0], [0, 0, 0]], np.full(6, 80.0)),
+        "another molecule": Crystal(Template(Molecule.from_smiles("CCC"), 1), bent, np.full(6, 80.0)),
         "linear molecule": Crystal(Template(Molecule.from_smiles("O=C=O"), 1), line, np.array([5.0, 5, 5, 90, 90, 90])),
         "no molecules": Sites("chain", np.full(2, 6), np.array([[0.0, 0, 0], [0.5, 0, 0]]), np.array([2.8, 8, 8, 90, 90, 90])),
         "too dense": Sites("collapsed", np.full(100, 6), random, np.array([5.0, 5, 5, 90, 90, 90])),

@@ -32,7 +32,7 @@ def duplicates(
     them apart. How a group forms around its representative is told in `amd_groups`.
 
     The tolerances come from computed landscapes of four molecules (docs/duplicates.md): every pair with AMD within 0.02 Å and PDD within
-    0.05 Å has the same packing, 15 of 15 molecules with an RMSD below 0.05 Å.
+    0.05 Å has the same packing, 15 of 15 molecules with an RMSD below 0.04 Å.
 
     Args:
         atoms: Heavy atoms of the structures, n of them; on the GPU, AMD and PDD are computed there.
