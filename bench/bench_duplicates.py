@@ -102,7 +102,8 @@ def report(case: str, amds: Tensor) -> None:
         "commit": harness._commit(),
     }
     print(json.dumps(row), flush=True)
-    print(f"{'duplicates':<10} {case:<34} {seconds:>9.3f} s    {len(found)} groups, {found.n_amd} distances, peak {peak} MiB", file=sys.stderr)
+    table = f"{'duplicates':<10} {case:<34} {seconds:>9.3f} s    {len(found)} groups, {found.n_amd} distances, peak {peak} MiB"
+    print(table, file=sys.stderr)
 
 
 def main() -> None:
