@@ -42,7 +42,7 @@ def results(crystals, tmp_path):
     return tmp_path / "out"
 
 
-def assert_same(found, crystals, atol, rotated=True):
+def assert_same(found, crystals, atol):
     """Cell, elements in order, positions up to lattice translations and one shift, bonds and hydrogens."""
     expected = AtomsBatch.from_crystals(crystals)
     assert not any(found.problem)
@@ -199,7 +199,7 @@ def test_mixed_folder(results, cif_folder, tmp_path):
     (tmp_path / "b" / "x.cif").write_bytes((cif_folder / "2019369.cif").read_bytes())
     (tmp_path / "x.xyz").write_text(XYZ.format(cell=CELL, symbol="C", x=1))
     (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "two.cif").write_text(cif_text(Crystal(UREA, np.eye(8, 3), np.array([9.0, 9, 9, 90, 90, 90])), "p") * 1)
+    (tmp_path / "two.cif").write_text(cif_text(Crystal(UREA, np.eye(8, 3), np.array([9.0, 9, 9, 90, 90, 90])), "p"))
     found = read_structures(tmp_path)
     assert [name for name in found.names if "#" not in name] == ["b/x", "two", "x"]
     assert sum("proposals#" in name for name in found.names) == len(found) - 3

@@ -68,10 +68,7 @@ def read_structure_table(source: Path | bytes, title: str) -> StructureSet:
     problem = [given or found for given, found in zip(_texts(table, "problem"), _problems(rows), strict=True)]
     groups = _groups(rows, problem)
     usable = np.array([not p for p in problem], dtype=bool)
-    bonds = [(p and "no structure") or ("no n_copies" if s else "no SMILES") for p, s in zip(problem, rows.smiles, strict=True)]
-    for _, members in groups:
-        for row in members.tolist():
-            bonds[row] = STATED
+    bonds = _bonds(rows, problem, groups)
     index = table["index"].to_pylist() if "index" in table.column_names else range(len(table))
     others = [f.name for f in table.schema if f.name not in KNOWN and not pa.types.is_nested(f.type)]
     return StructureSet(
@@ -168,6 +165,20 @@ def _groups(rows: Rows, problem: list[str]) -> list[tuple[Template, np.ndarray]]
             problem[row] = f"the atoms are not {n_copies} copies of {smiles}"
         groups.append((template, group[fits]))
     return groups
+
+
+def _bonds(rows: Rows, problem: list[str], groups: list[tuple[Template, np.ndarray]]) -> list[str]:
+    """How the bonds of each row are known, or why not."""
+    stated = {row for _, members in groups for row in members.tolist()}
+    found = []
+    for row, (smiles, n_copies) in enumerate(zip(rows.smiles, rows.n_copies, strict=True)):
+        if problem[row]:
+            found.append("")
+        elif row in stated:
+            found.append(STATED)
+        else:
+            found.append("no SMILES" if not smiles else "no n_copies" if n_copies < 1 else "unusable SMILES")
+    return found
 
 
 def _atoms(rows: Rows, usable: np.ndarray, groups: list[tuple[Template, np.ndarray]]) -> AtomsBatch:
