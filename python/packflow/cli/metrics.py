@@ -31,6 +31,7 @@ def metrics_parser() -> jsonargparse.ArgumentParser:
 
 def run_metrics(args: jsonargparse.Namespace) -> None:
     """`packflow metrics`."""
+    # the other commands start without the metrics
     from packflow.evaluate.structures import evaluate, summarize
 
     if args.out:

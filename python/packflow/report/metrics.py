@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from rich.markup import escape
 from rich.table import Table
 
 from packflow.errors import InputError
@@ -77,20 +78,21 @@ def summary_table(rows: pa.Table, summary: pa.Table) -> Table:
         unit = f" ({row['unit']})" if row["unit"] and row["unit"] != "%" else ""
         table.add_row(f"{row['metric']}{unit}", mean, str(row["n_values"]), str(row["n_missing"]))
     for reason, count in reasons.most_common():
-        table.add_row(f"failed: {reason}", "", str(count), "")
+        table.add_row(f"failed: {escape(reason)}", "", str(count), "")
     return table
 
 
 def rows_table(rows: pa.Table) -> Table:
     """The main columns, a line per structure."""
     shown = [entry for entry in SHOWN if entry[0] in rows.column_names]
+    failed = any(rows["problem"].to_pylist())
     table = Table()
     table.add_column("structure")
     for _, heading, _ in shown:
         table.add_column(heading, justify="right")
+    if failed:
+        table.add_column("problem")
     for row in rows.to_pylist():
-        if row["problem"]:
-            table.add_row(row["name"], f"[red]{row['problem']}")
-        else:
-            table.add_row(row["name"], *("-" if row[name] is None else f"{row[name]:.{decimals}f}" for name, _, decimals in shown))
+        numbers = ["-" if row[name] is None or row["problem"] else f"{row[name]:.{decimals}f}" for name, _, decimals in shown]
+        table.add_row(escape(row["name"]), *numbers, *([escape(row["problem"])] if failed else []))
     return table
