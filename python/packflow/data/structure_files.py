@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import gemmi
 import numpy as np
 import torch
-from ase.io.extxyz import read_xyz
 
 from packflow.data.structure_set import Entry, entry_of
 from packflow.errors import InputError, StructureError
@@ -125,6 +124,8 @@ def xyz_frames(text: str) -> Iterator[str]:
 
 def frame_entry(frame: str, name: str, smiles: str) -> Entry:
     """One structure; raises StructureError for a frame that is not readable or has no cell."""
+    from ase.io.extxyz import read_xyz
+
     try:
         with warnings.catch_warnings():
             # ASE warns of entries whose type it changes
