@@ -362,6 +362,8 @@ def test_what_cannot_be_read_at_all(tmp_path):
     refused(tmp_path / "a.parquet", "column positions must hold lists")
     (tmp_path / "a.parquet").write_bytes(table_of(atomic_numbers=[["N", "C"]] * 3))
     refused(tmp_path / "a.parquet", "a column is not of numbers")
+    (tmp_path / "a.parquet").write_bytes(table_of(smiles=[["C"]] * 3))
+    refused(tmp_path / "a.parquet", "column smiles must hold text, got list")
     pq.write_table(pq.read_table(io.BytesIO(table_of())).slice(0, 0), tmp_path / "a.parquet")
     refused(tmp_path / "a.parquet", "holds no structures")
 

@@ -44,10 +44,6 @@ class Rows:
     sizes: np.ndarray
     n_numbers: np.ndarray
 
-    def any(self, marked: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        """Whether any element of each row's list is marked. [sum of sizes] -> [n_rows]"""
-        return np.bincount(np.repeat(np.arange(len(sizes)), sizes)[marked], minlength=len(sizes)) > 0
-
 
 def read_structure_table(source: Path | bytes, title: str) -> StructureSet:
     """Structures of a Parquet table, one per row.
@@ -101,7 +97,10 @@ def _texts(table: pa.Table, name: str) -> list[str]:
     """A column of text, "" where there is none."""
     if name not in table.column_names:
         return [""] * len(table)
-    return [text or "" for text in table[name].cast(pa.string()).to_pylist()]
+    try:
+        return [text or "" for text in table[name].cast(pa.string()).to_pylist()]
+    except pa.ArrowException as error:
+        raise InputError(f"column {name} must hold text, got {table.schema.field(name).type}") from error
 
 
 def _rows(table: pa.Table) -> Rows:
@@ -130,9 +129,9 @@ def _problems(rows: Rows) -> list[str]:
     reasons = {
         "no atoms": rows.sizes == 0,
         "atomic_numbers and positions differ in length": rows.n_numbers != 3 * rows.sizes,
-        "missing coordinates": rows.any(~np.isfinite(rows.positions), rows.n_numbers),
-        "unsupported element": rows.any(~np.isin(rows.atomic_numbers, list(SYMBOLS)), rows.sizes),
-        "no heavy atoms": ~rows.any(rows.atomic_numbers > 1, rows.sizes),
+        "missing coordinates": _any(~np.isfinite(rows.positions), rows.n_numbers),
+        "unsupported element": _any(~np.isin(rows.atomic_numbers, list(SYMBOLS)), rows.sizes),
+        "no heavy atoms": ~_any(rows.atomic_numbers > 1, rows.sizes),
         "no valid cell": ~real,
     }
     found = [""] * len(rows.sizes)
@@ -140,6 +139,11 @@ def _problems(rows: Rows) -> list[str]:
         for row in np.flatnonzero(marked).tolist():
             found[row] = reason
     return found
+
+
+def _any(marked: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Whether any element of each row's list is marked. [sum of sizes] -> [n_rows]"""
+    return np.bincount(np.repeat(np.arange(len(sizes)), sizes)[marked], minlength=len(sizes)) > 0
 
 
 def _groups(rows: Rows, problem: list[str]) -> list[tuple[Template, np.ndarray]]:
