@@ -140,7 +140,9 @@ def test_metrics_with_reference(predictions, cif_folder, tmp_path, capfd):
     words = ["metrics", str(predictions), "--reference", str(cif_folder), "--match", "molecule", "--by", "none"]
     assert main([*words, "--table", str(cif_folder / "table.csv"), "--out", str(tmp_path / "again.csv")]) == 0
     again = list(csv.DictReader((tmp_path / "again.csv").read_text().splitlines()))
-    assert [row["amd_distance"] for row in again] == [row["amd_distance"] for row in rows]
+    for one, other in zip(again, rows, strict=True):
+        # empty where it failed; the molecule of the table changes the order of the reference's atoms, and so the rounding
+        assert float(one["amd_distance"] or 0) == pytest.approx(float(other["amd_distance"] or 0))
 
 
 @pytest.mark.usefixtures("evaluate")

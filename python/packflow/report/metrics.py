@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,13 +19,12 @@ FEW = 20
 # columns shown of each structure, where there: name, heading, decimals
 SHOWN = (
     ("density", "density", 3),
-    ("density_error_percent", "density error %", 1),
+    ("density_error_percent", "error %", 1),
     ("clash_percent", "clash %", 1),
-    ("bonds_valid_percent", "bonds valid %", 1),
+    ("bonds_valid_percent", "bonds %", 1),
     ("amd_distance", "AMD", 3),
     ("pdd_distance", "PDD", 3),
     ("rdf_distance", "RDF", 3),
-    ("contact_f1", "contact F1", 3),
 )
 
 
@@ -83,16 +83,13 @@ def summary_table(rows: pa.Table, summary: pa.Table) -> Table:
 
 
 def rows_table(rows: pa.Table) -> Table:
-    """The main columns, a line per structure."""
+    """The main columns of each structure, on a line; below its name why it failed."""
     shown = [entry for entry in SHOWN if entry[0] in rows.column_names]
-    failed = any(rows["problem"].to_pylist())
-    table = Table()
-    table.add_column("structure")
+    table = Table(box=SIMPLE)
+    table.add_column("structure", overflow="fold")
     for _, heading, _ in shown:
-        table.add_column(heading, justify="right")
-    if failed:
-        table.add_column("problem")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows.to_pylist():
         numbers = ["-" if row[name] is None or row["problem"] else f"{row[name]:.{decimals}f}" for name, _, decimals in shown]
-        table.add_row(escape(row["name"]), *numbers, *([escape(row["problem"])] if failed else []))
+        table.add_row(escape(row["name"] + (f"\n  {row['problem']}" if row["problem"] else "")), *numbers)
     return table
