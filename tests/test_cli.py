@@ -1,5 +1,6 @@
 """The packflow command as a user types it: results, and one line for each thing that cannot be done."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,88 @@ def test_prepare(cif_folder, tmp_path, capfd):
     assert "exists already" in capfd.readouterr().err
 
 
+@pytest.fixture
+def predictions(weights, tmp_path):
+    assert sample(weights, tmp_path / "sampled", "NC(N)=O", "--n-copies", "2", "--n-samples", "3", "--seed", "1") == 0
+    return tmp_path / "sampled"
+
+
+@pytest.mark.usefixtures("evaluate")
+def test_metrics(predictions, tmp_path, capfd):
+    capfd.readouterr()
+    assert main(["metrics", str(predictions), "--out", str(tmp_path / "m.parquet")]) == 0
+    printed = capfd.readouterr().out
+    assert "3 structures" in printed
+    assert "proposals#2" in printed
+    assert "density" in printed
+    table = pq.read_table(tmp_path / "m.parquet")
+    assert table["name"].to_pylist() == [f"proposals#{k}" for k in range(3)]
+    assert table["seed"].to_pylist() == [1] * 3
+    # the CIF files that were written beside the table are the same structures, to the digits of the files
+    assert main(["metrics", str(predictions / "cifs"), "--out", str(tmp_path / "m.csv"), "--jobs", "1"]) == 0
+    rows = list(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
+    good = [row for row in table.to_pylist() if not row["problem"]]
+    assert [float(row["volume"]) for row in rows] == pytest.approx([row["volume"] for row in good], rel=1e-4)
+
+
+@pytest.mark.usefixtures("evaluate")
+def test_metrics_with_reference(predictions, cif_folder, tmp_path, capfd):
+    words = ["metrics", str(predictions), "--reference", str(cif_folder / "2019369.cif")]
+    assert main([*words, "--pdd", "--by", "molecule", "--out", str(tmp_path / "m.csv")]) == 0
+    assert "mean over molecules" in capfd.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
+    assert {row["reference"] for row in rows} == {"2019369"}
+    assert {"amd_distance", "pdd_distance"} <= set(rows[0])
+    words = ["metrics", str(predictions), "--reference", str(cif_folder), "--match", "molecule", "--by", "none"]
+    assert main([*words, "--table", str(cif_folder / "table.csv"), "--out", str(tmp_path / "again.csv")]) == 0
+    again = list(csv.DictReader((tmp_path / "again.csv").read_text().splitlines()))
+    for one, other in zip(again, rows, strict=True):
+        # empty where it failed; the molecule of the table changes the order of the reference's atoms, and so the rounding
+        assert float(one["amd_distance"] or 0) == pytest.approx(float(other["amd_distance"] or 0))
+
+
+@pytest.mark.usefixtures("evaluate")
+def test_metrics_shows_why_structures_failed(tmp_path, cif_folder, capfd):
+    (tmp_path / "good.cif").write_bytes((cif_folder / "2019369.cif").read_bytes())
+    (tmp_path / "bad[0].cif").write_text("junk")
+    assert main(["metrics", str(tmp_path)]) == 0
+    printed = capfd.readouterr().out
+    assert "2 structures, 1 failed" in printed
+    assert "failed: not readable as CIF" in printed
+    assert "bad[0]" in printed
+    for k in range(20):
+        (tmp_path / f"more{k}.cif").write_text("junk")
+    assert main(["metrics", str(tmp_path)]) == 0
+    assert "more7" not in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("evaluate")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        ([".", "--reference", "nowhere"], "nowhere does not exist"),
+        ([".", "--out", "m.txt"], "out must end in .csv or .parquet, got m.txt"),
+        ([".", "--out", "nowhere/m.csv"], "nowhere is no folder"),
+        ([".", "--out", "there.csv"], "there.csv exists already"),
+        ([".", "--table", "nowhere.csv"], "nowhere.csv does not exist"),
+        ([".", "--reference", ".", "--match", "molecule"], "1 of 1 predictions have no reference by molecule: a"),
+        (["there.csv"], "must be a folder, a zip archive or"),
+    ],
+)
+def test_metrics_one_line_for_bad_input(cif_folder, tmp_path, monkeypatch, capfd, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.cif").write_bytes((cif_folder / "2019369.cif").read_bytes())
+    (tmp_path / "there.csv").write_text("mine")
+    assert main(["metrics", *words]) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert error.startswith("packflow metrics: ")
+    assert error.count("\n") == 1
+    assert (tmp_path / "there.csv").read_text() == "mine"
+
+
 def test_installed_command():
-    for words in (["--help"], ["--version"], ["sample", "--help"], ["prepare", "--help"]):
+    for words in (["--help"], ["--version"], ["sample", "--help"], ["metrics", "--help"], ["prepare", "--help"]):
         run = subprocess.run([sys.executable, "-m", "packflow.cli", *words], capture_output=True, text=True, check=True)
         assert run.stdout

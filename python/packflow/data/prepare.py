@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
-import os
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-import torch
 from rdkit import Chem
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from packflow.data.dataset import write_dataset
 from packflow.data.source import NOTES, list_files, read_table, reader
 from packflow.data.split import family, split_families
+from packflow.data.workers import map_files, n_cores
 from packflow.errors import InputError, StructureError
 from packflow.structure import Crystal
 from packflow.structure.cif import blocks_of, sites_of
@@ -27,7 +22,6 @@ from packflow.structure.molecule import heavy_atom_mol
 from packflow.structure.recognize import recognize
 
 REJECTED = "rejected.csv"
-CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -119,29 +113,8 @@ def prepare_all(
     """Results of all files, in the order of the names."""
     smiles = [(table.get(name) or table.get(Path(name).name) or {}).get("smiles") or None for name in names]
     work = partial(prepare_file, source, config)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        files = bar.add_task("files", total=len(names))
-        if n_jobs == 1:
-            for job in zip(names, smiles, strict=True):
-                yield from work(job)
-                bar.advance(files)
-            return
-        with multiprocessing.get_context("spawn").Pool(n_jobs, start_worker) as pool:
-            for found in pool.imap(work, zip(names, smiles, strict=True), chunksize=CHUNK):
-                yield from found
-                bar.advance(files)
-
-
-def n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def start_worker() -> None:
-    """One thread per process, and Ctrl-C is left to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    for found in map_files(work, list(zip(names, smiles, strict=True)), n_jobs, progress):
+        yield from found
 
 
 def prepare_file(source: Path, config: PrepareConfig, job: tuple[str, str | None]) -> list[Prepared]:

@@ -42,8 +42,17 @@ def find_bonds(atomic_numbers: np.ndarray, fractional: np.ndarray, cell: np.ndar
     Raises:
         StructureError: two atoms are closer than 0.5 Å.
     """
-    radii = radii_of(atomic_numbers)
-    cutoff = 2 * radii.max() + TOLERANCE
+    bonds, distance = close_pairs(atomic_numbers, fractional, cell)
+    if (distance < OVERLAP).any():
+        raise StructureError("overlapping atoms", f"two atoms are {distance.min():.2f} Å apart")
+    radii, (i, j) = radii_of(atomic_numbers), bonds.index.T
+    bonded = (distance < radii[i] + radii[j] + TOLERANCE) & ((atomic_numbers[i] > 1) | (atomic_numbers[j] > 1))
+    return PeriodicBonds(bonds.index[bonded], bonds.shift[bonded])
+
+
+def close_pairs(atomic_numbers: np.ndarray, fractional: np.ndarray, cell: np.ndarray) -> tuple[PeriodicBonds, np.ndarray]:
+    """All pairs that could be bonded by their distance, whatever their elements, and the distances in Å. [n_pairs]"""
+    cutoff = 2 * radii_of(atomic_numbers).max() + TOLERANCE
     floor = np.floor(fractional)
     wrapped = fractional - floor
     reach = cutoff * np.linalg.norm(np.linalg.inv(cell), axis=0)
@@ -56,11 +65,36 @@ def find_bonds(atomic_numbers: np.ndarray, fractional: np.ndarray, cell: np.ndar
     i, j, shift, distance = pairs.row, owner[pairs.col], shifts[shift_row[pairs.col]], pairs.data
     once = (i < j) | ((i == j) & (np.sign(shift) @ [9, 3, 1] > 0))
     i, j, shift, distance = i[once], j[once], shift[once], distance[once]
-    if (distance < OVERLAP).any():
-        raise StructureError("overlapping atoms", f"two atoms are {distance.min():.2f} Å apart")
-    bonded = (distance < radii[i] + radii[j] + TOLERANCE) & ((atomic_numbers[i] > 1) | (atomic_numbers[j] > 1))
-    i, j = i[bonded], j[bonded]
-    return PeriodicBonds(np.stack([i, j], 1).astype(np.int64), (shift[bonded] - floor[j] + floor[i]).astype(np.int64))
+    shift = shift - floor[j] + floor[i]
+    return PeriodicBonds(np.stack([i, j], 1).astype(np.int64), shift.astype(np.int64)), distance
+
+
+def bound_hydrogens(atomic_numbers: np.ndarray, fractional: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Number of hydrogens of each atom: every hydrogen counts once, for the heavy atom that it fits best, if any is in reach.
+
+    Unlike the bonds of `find_bonds`, a hydrogen between two atoms is not counted twice, and overlapping atoms are no error.
+
+    Args:
+        atomic_numbers: [n_atoms]
+        fractional: [n_atoms, 3], need not be wrapped.
+        cell: Rows are the lattice vectors, Å. [3, 3]
+
+    Returns:
+        [n_atoms] int64, 0 for hydrogens.
+    """
+    counts = np.zeros(len(atomic_numbers), dtype=np.int64)
+    if (atomic_numbers > 1).all():
+        return counts
+    pairs, distance = close_pairs(atomic_numbers, fractional, cell)
+    ends = np.concatenate([pairs.index, pairs.index[:, ::-1]])
+    radii = radii_of(atomic_numbers)
+    excess = np.tile(distance, 2) - radii[ends].sum(1)
+    bound = (atomic_numbers[ends[:, 0]] == 1) & (atomic_numbers[ends[:, 1]] > 1) & (excess < TOLERANCE)
+    ends, excess = ends[bound], excess[bound]
+    best_first = ends[np.lexsort((excess, ends[:, 0]))]
+    _, first = np.unique(best_first[:, 0], return_index=True)
+    np.add.at(counts, best_first[first, 1], 1)
+    return counts
 
 
 def whole_molecules(n_atoms: int, bonds: PeriodicBonds) -> tuple[list[list[int]], np.ndarray]:

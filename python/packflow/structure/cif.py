@@ -63,6 +63,11 @@ def sites_of(block: gemmi.cif.Block, name: str) -> Sites:
     Raises:
         StructureError: disorder, no symmetry, coordinates or cell missing, unsupported elements.
     """
+    return without_coincident(expanded_sites(block, name))
+
+
+def expanded_sites(block: gemmi.cif.Block, name: str) -> Sites:
+    """As `sites_of`, but with every atom that the file lists, also where two are at one place."""
     for tag in NUMBER_TAGS:
         column = block.find_values(tag)
         for row in range(len(column)):
@@ -81,14 +86,13 @@ def sites_of(block: gemmi.cif.Block, name: str) -> Sites:
     atoms = structure.get_all_unit_cell_sites()
     cell = structure.cell
     smiles = next((column.str(0) for tag in SMILES_TAGS if (column := block.find_values(tag))), None)
-    sites = Sites(
+    return Sites(
         name=name,
         atomic_numbers=np.array([a.element.atomic_number for a in atoms], dtype=np.int64),
         fractional=np.array([a.fract.tolist() for a in atoms], dtype=np.float64).reshape(-1, 3),
         lattice=np.array([cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma]),
         smiles=smiles or None,
     )
-    return without_coincident(sites)
 
 
 def without_coincident(sites: Sites) -> Sites:

@@ -53,16 +53,34 @@ def recognize(sites: Sites, smiles: str | None = None) -> Crystal:
         StructureError: molecules of several kinds, infinite networks, or connectivity that differs from the SMILES'.
     """
     bonds = find_bonds(sites.atomic_numbers, sites.fractional, sites.cell)
+    template, order, fractional = assign(sites, bonds, smiles or sites.smiles or perceive_smiles(sites, bonds))
+    whole = fractional[order].reshape(template.n_copies, -1, 3)
+    wrapped = (whole - np.floor(whole)).reshape(-1, 3)
+    return Crystal.from_fractional(template, wrapped, sites.lattice)
+
+
+def assign(sites: Sites, bonds: PeriodicBonds, smiles: str) -> tuple[Template, np.ndarray, np.ndarray]:
+    """Which site is which atom of the template that `smiles` makes of the sites.
+
+    Args:
+        sites: Contents of a unit cell.
+        bonds: Of all sites, from `find_bonds`.
+        smiles: Of the molecule.
+
+    Returns:
+        The template, the site of each of its atoms [n_atoms], and fractional coordinates of all sites with molecules whole
+        [n_sites, 3].
+
+    Raises:
+        StructureError: as `recognize`.
+    """
     fragments, offset = fragments_of(sites, bonds, sites.heavy)
-    smiles = smiles or sites.smiles or perceive_smiles(sites, bonds)
     try:
         molecule, *_ = molecule_graphs(smiles)
     except InputError as error:
         raise StructureError("unusable SMILES", str(error)) from error
     order = np.array([atom for fragment in fragments for atom in match(fragment, sites.atomic_numbers, smiles)])
-    whole = (sites.fractional + offset)[order].reshape(len(fragments), molecule.n_atoms, 3)
-    wrapped = (whole - np.floor(whole)).reshape(-1, 3)
-    return Crystal.from_fractional(Template(molecule, len(fragments)), wrapped, sites.lattice)
+    return Template(molecule, len(fragments)), order, sites.fractional + offset
 
 
 def perceive_smiles(sites: Sites, bonds: PeriodicBonds) -> str:

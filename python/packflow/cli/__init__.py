@@ -1,0 +1,51 @@
+"""The `packflow` command: prepare a dataset, train, sample proposals, judge structures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import jsonargparse
+
+from packflow.cli.metrics import metrics_parser, run_metrics
+from packflow.cli.prepare import prepare_parser, run_prepare
+from packflow.cli.sample import run_sample, sample_parser
+from packflow.errors import InputError
+from packflow.train.__main__ import main as train
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C.
+
+    `packflow train` is `python -m packflow.train`, whose options come from the recipe's configuration.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["train"]:
+        return train(words[1:])
+    parser, commands = make_parser()
+    args = parser.parse_args(words)
+    try:
+        commands[args.command](args[args.command])
+    except InputError as error:
+        print(f"packflow {args.command}: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"packflow {args.command}: interrupted; what was written is complete as far as it goes", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
+    """The parser, and the function that runs each command."""
+    parser = jsonargparse.ArgumentParser(prog="packflow", description="Molecular crystal structure prediction by flow matching.")
+    parser.add_argument("--version", action="version", version=f"packflow {version('packflow-csp')}")
+    commands = parser.add_subcommands(dest="command")
+    commands.add_subcommand("sample", sample_parser(), help="sample crystal proposals of a molecule")
+    commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
+    commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from CIF files")
+    commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
+    return parser, {"sample": run_sample, "metrics": run_metrics, "prepare": run_prepare}

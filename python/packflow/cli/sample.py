@@ -1,0 +1,59 @@
+"""`packflow sample`: proposals of a molecule."""
+
+from __future__ import annotations
+
+import jsonargparse
+import torch
+from rich.console import Console
+
+from packflow.errors import InputError
+from packflow.model.pretrained import load
+from packflow.pipeline import sample_to_folder
+from packflow.structure import Molecule, Template
+
+
+def sample_parser() -> jsonargparse.ArgumentParser:
+    """Arguments of `packflow sample`."""
+    parser = jsonargparse.ArgumentParser(description="Sample crystal proposals: a table and CIF files of heavy atoms and unit cells.")
+    parser.add_argument("smiles", type=str, help="the molecule")
+    parser.add_argument("--n-copies", type=int, default=4, help="molecules per unit cell")
+    parser.add_argument("--n-samples", type=int, default=32, help="number of proposals")
+    parser.add_argument("--out", type=str, required=True, help="folder for the results; must not hold files")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
+    parser.add_argument("--n-steps", type=int, default=50, help="Euler steps")
+    parser.add_argument("--model", type=str, default="open-2m", help="name of installed weights or a path")
+    parser.add_argument("--max-atoms", type=int, default=4096, help="atoms sampled at once")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
+    return parser
+
+
+def run_sample(args: jsonargparse.Namespace) -> None:
+    """`packflow sample`."""
+    template = Template(Molecule.from_smiles(args.smiles), args.n_copies)
+    set_threads(args.threads)
+    model = load(args.model).to(device_of(args.device))
+    settings = {"model": args.model, "max_atoms": args.max_atoms}
+    folder = sample_to_folder(model, template, args.out, args.n_samples, args.seed, args.n_steps, args.max_atoms, settings=settings)
+    console = Console()
+    console.print(folder.summary())
+    console.print(f"written: {folder.path}/proposals.parquet, {folder.path}/cifs/", highlight=False)
+
+
+def set_threads(n_threads: int) -> None:
+    """Threads of torch and of the native kernels; 0 leaves all cores."""
+    if n_threads < 0:
+        raise InputError(f"threads must be 0 or more, got {n_threads}")
+    if n_threads:
+        torch.set_num_threads(n_threads)
+
+
+def device_of(name: str) -> torch.device:
+    """A device that is there."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device must be cpu or cuda, got {name!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda is not available on this machine (no GPU, no driver, or a CPU-only torch): use --device cpu")
+    return device

@@ -1,0 +1,1 @@
+"""The paper's numbers over sets of structures."""
