@@ -68,6 +68,7 @@ PACKFLOW_INLINE Vec3 to_cartesian(const Lattice& l, Vec3 f) {
 struct WrappedAtom {
   Vec3 position;    // Å
   Vec3 fractional;  // within [0, 1], where 1 itself comes from rounding
+  Vec3 shift;       // whole cells that were subtracted
 };
 
 template <class Real>
@@ -75,7 +76,7 @@ PACKFLOW_INLINE WrappedAtom wrap(const Lattice& l, const Real* position) {
   const Vec3 r = {double(position[0]), double(position[1]), double(position[2])};
   const Vec3 f = to_fractional(l, r);
   const Vec3 shift = {floor(f.x), floor(f.y), floor(f.z)};
-  return {subtract(r, to_cartesian(l, shift)), subtract(f, shift)};
+  return {subtract(r, to_cartesian(l, shift)), subtract(f, shift), shift};
 }
 
 }  // namespace packflow
