@@ -8,7 +8,11 @@ PYBIND11_MODULE(_C, m) {
   m.def("instruction_sets", &packflow::cpu::instruction_sets,
         "Instruction sets that the CPU kernels can use on this machine, slowest first.");
   m.def("cuda_built", &packflow::cuda::built, "Whether the CUDA kernels were compiled in.");
+  bind_amd(m);
   bind_bond_attention(m);
   bind_check(m);
   bind_clash(m);
+  bind_min_image(m);
+  bind_neighbors(m);
+  bind_rdf(m);
 }

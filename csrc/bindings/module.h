@@ -8,9 +8,13 @@
 #include "packflow/crystal_view.h"
 
 // One function per op adds its entries to the module.
+void bind_amd(pybind11::module_& m);
 void bind_bond_attention(pybind11::module_& m);
 void bind_check(pybind11::module_& m);
 void bind_clash(pybind11::module_& m);
+void bind_min_image(pybind11::module_& m);
+void bind_neighbors(pybind11::module_& m);
+void bind_rdf(pybind11::module_& m);
 
 /// A batch as Python passes it: addresses of positions, cell and atom_ptr, n_crystals, n_atoms.
 using Crystals = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t, int64_t>;
