@@ -1,15 +1,27 @@
-"""Compiles CUDA sources with g++ against the emulation header."""
+"""Compiles CUDA sources with g++ against the emulation header and runs them in a process of their own."""
 
+import functools
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+# Functions of each .cu file.
+OPS = {
+    "amd": ["amd", "pdd"],
+    "clash": ["clash"],
+    "min_image": ["min_image"],
+    "neighbors": ["count_neighbors", "write_neighbors"],
+    "rdf": ["rdf"],
+}
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +43,91 @@ def emulate(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def emulated_op(emulate, tmp_path_factory):
+    """A function that makes the library of a .cu file; `without` names a file whose barriers are left out."""
+
+    @functools.cache
+    def compile_op(op, sanitize=False, without=None):
+        folder = tmp_path_factory.mktemp(op)
+        entries = "".join(f"EMULATED({function})\n" for function in OPS[op])
+        source = folder / "entry.cpp"
+        source.write_text(f'#include "cuda/{op}.cu"\n#include "entry.h"\n{entries}')
+        if without is None:
+            return emulate(source, sanitize)
+        shutil.copytree(CSRC, folder / "csrc")
+        changed = folder / "csrc" / "cuda" / without
+        text = changed.read_text()
+        assert "__syncthreads();" in text
+        changed.write_text(text.replace("__syncthreads();", ""))
+        return emulate(source, sanitize, folder / "csrc")
+
+    return compile_op
+
+
+@pytest.fixture(scope="session")
 def sanitizer_environment():
     """Environment in which an unsanitized program can load a sanitized library."""
     runtime = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
     # Python itself leaks by the standards of ASan, and its own allocator would hide overruns of small arrays.
     return {**os.environ, "LD_PRELOAD": str(Path(runtime).resolve()), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
+
+
+@pytest.fixture
+def run(emulated_op, sanitizer_environment, tmp_path):
+    """A function that runs an emulated kernel on (positions, cell, atom_ptr) and returns all its arguments afterwards.
+
+    Arguments are tensors, numpy arrays and numbers of the right type, in the order of the C++ function.
+    """
+
+    def run(function, batch, order=0, sanitize=False, without=None, **arguments):
+        positions, cell, atom_ptr = (x.numpy() for x in batch[:3])
+        crystals = {"positions": positions, "cell": cell, "atom_ptr": atom_ptr, "n_crystals": len(cell), "n_atoms": len(positions)}
+        case, out = tmp_path / "case.npz", tmp_path / "out.npz"
+        np.savez(case, **{f"crystals.{name}": x for name, x in crystals.items()}, **{n: np.asarray(x) for n, x in arguments.items()})
+        op = next(op for op, functions in OPS.items() if function in functions)
+        library = emulated_op(op, sanitize, without)
+        command = [sys.executable, HERE / "run.py", library, f"{function}_{positions.dtype}", case, order, out]
+        environment = sanitizer_environment if sanitize else None
+        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        results = np.load(out)
+        return {name: torch.from_numpy(results[name]) for name in arguments if results[name].ndim}
+
+    return run
+
+
+def crystal(cell, positions):
+    """A batch of one crystal, in float64."""
+    positions = torch.tensor(positions, dtype=torch.float64).reshape(-1, 3)
+    return positions, torch.tensor(cell, dtype=torch.float64)[None], torch.tensor([0, len(positions)], dtype=torch.int32)
+
+
+@pytest.fixture(scope="session")
+def awkward(random_crystals):
+    """A function that makes one batch, without radii, of crystals of all kinds that a periodic search can stumble over."""
+    cube = torch.eye(3).mul(3.0).tolist()
+    grid = torch.cartesian_prod(*3 * [torch.arange(2.0)]).mul(3.0).tolist()
+    needle = [[1.1, 0.0, 0.0], [0.4, 14.0, 0.0], [-0.3, 2.0, 15.0]]
+    skewed = [[5.0, 0.0, 0.0], [4.9, 1.6, 0.0], [-2.6, -3.0, 6.0]]
+    batches = [
+        # Sizes around a warp and a block.
+        random_crystals([0, 1, 2, 31, 32, 33, 0, 63, 64, 65])[:3],
+        # Cells smaller than the cutoff.
+        random_crystals([1, 2, 5], volume_per_atom=4.0)[:3],
+        # One candidate image per pair.
+        random_crystals([1, 2, 3, 40], volume_per_atom=200.0)[:3],
+        crystal(cube, [0, 0, 0]),
+        crystal((2 * torch.tensor(cube)).tolist(), grid),
+        crystal(needle, [[0.2, 0.3, 0.4], [0.8, 9.0, 3.0]]),
+        crystal(skewed, [[0.2, 0.3, 0.4], [3.0, 0.1, 5.0], [3.0, 0.1, 5.0]]),
+        # 40 cells outside, and an atom on a face.
+        crystal([[6.0, 0.5, 0.0], [0.0, 7.0, 0.3], [0.0, 0.0, 8.0]], [[-239.0, -19.5, 0.6], [3.0, 0.25, 0.0], [0.0, 0.0, 0.0]]),
+    ]
+    sizes = [n for _, _, atom_ptr in batches for n in atom_ptr.diff().tolist()]
+    positions, cell = (torch.cat([b[k].double() for b in batches]) for k in (0, 1))
+    atom_ptr = torch.tensor([0, *torch.tensor(sizes).cumsum(0).tolist()], dtype=torch.int32)
+
+    def make(dtype=torch.float64):
+        return positions.to(dtype), cell.to(dtype), atom_ptr
+
+    return make
