@@ -25,6 +25,16 @@ void bind(py::module_& m, const std::string& dtype) {
         },
         without_gil, py::arg("crystals"), py::arg("k"), py::arg("mean"), py::arg("n_threads"),
         py::arg("instruction_set") = "");
+  m.def(("pdd_cuda_" + dtype).c_str(),
+        [](const Crystals& crystals, int64_t k, uintptr_t workspace, uintptr_t rows, uintptr_t stream) {
+          packflow::cuda::pdd(crystal_view<Real>(crystals), k, at<double>(workspace), at<Real>(rows), at<void>(stream));
+        },
+        without_gil, py::arg("crystals"), py::arg("k"), py::arg("workspace"), py::arg("rows"), py::arg("stream"));
+  m.def(("amd_cuda_" + dtype).c_str(),
+        [](const Crystals& crystals, int64_t k, uintptr_t workspace, uintptr_t mean, uintptr_t stream) {
+          packflow::cuda::amd(crystal_view<Real>(crystals), k, at<double>(workspace), at<Real>(mean), at<void>(stream));
+        },
+        without_gil, py::arg("crystals"), py::arg("k"), py::arg("workspace"), py::arg("mean"), py::arg("stream"));
 }
 
 }  // namespace

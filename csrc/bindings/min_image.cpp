@@ -19,6 +19,13 @@ void bind(py::module_& m, const std::string& dtype) {
         },
         without_gil, py::arg("crystals"), py::arg("pair_index"), py::arg("n_pairs"), py::arg("distances"),
         py::arg("n_threads"), py::arg("instruction_set") = "");
+  m.def(("min_image_cuda_" + dtype).c_str(),
+        [](const Crystals& crystals, uintptr_t pair_index, int64_t n_pairs, uintptr_t distances, uintptr_t stream) {
+          packflow::cuda::min_image(crystal_view<Real>(crystals), at<const int64_t>(pair_index), n_pairs,
+                                    at<Real>(distances), at<void>(stream));
+        },
+        without_gil, py::arg("crystals"), py::arg("pair_index"), py::arg("n_pairs"), py::arg("distances"),
+        py::arg("stream"));
 }
 
 }  // namespace

@@ -19,6 +19,11 @@ void bind(py::module_& m, const std::string& dtype) {
         },
         without_gil, py::arg("crystals"), py::arg("r_max"), py::arg("n_bins"), py::arg("counts"), py::arg("n_threads"),
         py::arg("instruction_set") = "");
+  m.def(("rdf_cuda_" + dtype).c_str(),
+        [](const Crystals& crystals, double r_max, int n_bins, uintptr_t counts, uintptr_t stream) {
+          packflow::cuda::rdf(crystal_view<Real>(crystals), r_max, n_bins, at<int64_t>(counts), at<void>(stream));
+        },
+        without_gil, py::arg("crystals"), py::arg("r_max"), py::arg("n_bins"), py::arg("counts"), py::arg("stream"));
 }
 
 }  // namespace

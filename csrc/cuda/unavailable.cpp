@@ -1,8 +1,12 @@
 // Stands in for the .cu files where PackFlow is built without CUDA.
 #include <stdexcept>
 
+#include "packflow/amd.h"
 #include "packflow/clash.h"
 #include "packflow/cuda_built.h"
+#include "packflow/min_image.h"
+#include "packflow/neighbors.h"
+#include "packflow/rdf.h"
 
 namespace packflow::cuda {
 namespace {
@@ -21,8 +25,49 @@ template <class Real>
 void clash(const CrystalView<Real>&, const Real*, double, uint8_t*, void*) {
   unavailable();
 }
-
 template void clash(const CrystalView<float>&, const float*, double, uint8_t*, void*);
 template void clash(const CrystalView<double>&, const double*, double, uint8_t*, void*);
+
+template <class Real>
+void count_neighbors(const CrystalView<Real>&, double, bool, int64_t*, void*) {
+  unavailable();
+}
+template void count_neighbors(const CrystalView<float>&, double, bool, int64_t*, void*);
+template void count_neighbors(const CrystalView<double>&, double, bool, int64_t*, void*);
+
+template <class Real>
+void write_neighbors(const CrystalView<Real>&, double, bool, const PairList&, void*) {
+  unavailable();
+}
+template void write_neighbors(const CrystalView<float>&, double, bool, const PairList&, void*);
+template void write_neighbors(const CrystalView<double>&, double, bool, const PairList&, void*);
+
+template <class Real>
+void rdf(const CrystalView<Real>&, double, int, int64_t*, void*) {
+  unavailable();
+}
+template void rdf(const CrystalView<float>&, double, int, int64_t*, void*);
+template void rdf(const CrystalView<double>&, double, int, int64_t*, void*);
+
+template <class Real>
+void pdd(const CrystalView<Real>&, int64_t, double*, Real*, void*) {
+  unavailable();
+}
+template void pdd(const CrystalView<float>&, int64_t, double*, float*, void*);
+template void pdd(const CrystalView<double>&, int64_t, double*, double*, void*);
+
+template <class Real>
+void amd(const CrystalView<Real>&, int64_t, double*, Real*, void*) {
+  unavailable();
+}
+template void amd(const CrystalView<float>&, int64_t, double*, float*, void*);
+template void amd(const CrystalView<double>&, int64_t, double*, double*, void*);
+
+template <class Real>
+void min_image(const CrystalView<Real>&, const int64_t*, int64_t, Real*, void*) {
+  unavailable();
+}
+template void min_image(const CrystalView<float>&, const int64_t*, int64_t, float*, void*);
+template void min_image(const CrystalView<double>&, const int64_t*, int64_t, double*, void*);
 
 }  // namespace packflow::cuda

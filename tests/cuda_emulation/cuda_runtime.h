@@ -120,7 +120,7 @@ inline void start_block() {
   n_alive = n_threads;
   block_barrier = {};
   warp_barriers.assign((n_threads + kWarpSize - 1) / kWarpSize, {});
-  lane_values.assign(n_threads, 0);
+  lane_values.assign(warp_barriers.size() * kWarpSize, 0);
   fill_shared_memory();
   for (unsigned t = 0; t < n_threads; ++t) {
     Fibre& fibre = fibres[t];
@@ -160,22 +160,31 @@ inline void run_block(std::mt19937& random) {
   }
 }
 
-/// What one lane of the warp passed to a collective, seen by all that take part.
-template <class T>
-T exchange(unsigned mask, T value, unsigned source) {
+inline unsigned lane() { return current % kWarpSize; }
+
+/// A warp collective: every lane gives a value, then calls read(values of the warp).
+template <class T, class Read>
+auto collect(unsigned mask, T value, Read read) {
   static_assert(sizeof(T) <= sizeof(uint64_t));
   const unsigned warp = current / kWarpSize, n_lanes = __builtin_popcount(mask);
-  if (!(mask >> (current % kWarpSize) & 1)) fail("warp collective called by a lane that its mask leaves out");
-  if (!(mask >> source & 1)) fail("warp collective reads a lane that its mask leaves out");
+  if (!(mask >> lane() & 1)) fail("warp collective called by a lane that its mask leaves out");
   std::memcpy(&lane_values[current], &value, sizeof(T));
   wait(warp_barriers[warp], n_lanes);
-  T result;
-  std::memcpy(&result, &lane_values.at(warp * kWarpSize + source), sizeof(T));
+  const auto result = read(&lane_values[warp * kWarpSize]);
   wait(warp_barriers[warp], n_lanes);
   return result;
 }
 
-inline unsigned lane() { return current % kWarpSize; }
+/// What one lane of the warp gave, seen by all that take part.
+template <class T>
+T exchange(unsigned mask, T value, unsigned source) {
+  if (!(mask >> source & 1)) fail("warp collective reads a lane that its mask leaves out");
+  return collect(mask, value, [=](const uint64_t* values) {
+    T result;
+    std::memcpy(&result, values + source, sizeof(T));
+    return result;
+  });
+}
 
 }  // namespace emulation
 
@@ -192,16 +201,23 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
   return emulation::exchange(mask, value, emulation::lane() ^ lane_mask);
 }
 template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned delta) {
+  const unsigned lane = emulation::lane();
+  return emulation::exchange(mask, value, delta <= lane ? lane - delta : lane);
+}
+template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned delta) {
   const unsigned source = emulation::lane() + delta;
   return emulation::exchange(mask, value, source < 32 ? source : emulation::lane());
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate) {
-  unsigned votes = 0;
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    if (mask >> lane & 1) votes |= unsigned(emulation::exchange(mask, predicate, lane) != 0) << lane;
-  }
-  return votes;
+  return emulation::collect(mask, uint64_t(predicate != 0), [=](const uint64_t* values) {
+    unsigned votes = 0;
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      if (mask >> lane & 1) votes |= unsigned(values[lane]) << lane;
+    }
+    return votes;
+  });
 }
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 template <class T>
@@ -209,6 +225,17 @@ T atomicAdd(T* address, T value) {
   const T old = *address;
   *address += value;
   return old;
+}
+inline long long __double_as_longlong(double x) {
+  long long bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  return bits;
+}
+
+/// Kernels have ended when their launch returns, so what is enqueued may be done at once.
+inline cudaError_t cudaMemsetAsync(void* x, int byte, size_t n_bytes, cudaStream_t) {
+  std::memset(x, byte, n_bytes);
+  return cudaSuccess;
 }
 
 template <class... Parameters, class... Arguments>

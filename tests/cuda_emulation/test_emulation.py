@@ -1,5 +1,6 @@
 """The emulation finds the mistakes that it is there to find."""
 
+import functools
 import subprocess
 import sys
 
@@ -27,6 +28,24 @@ OUT_OF_BOUNDS = "tile[t] = x[t]; __syncthreads(); x[t] = tile[64 - t];"
 PAST_THE_INPUT = "tile[t] = x[t]; __syncthreads(); x[t + 1] = tile[63 - t];"
 UNWRITTEN = "if (t != 5) { tile[t] = x[t]; } __syncthreads(); x[t] = tile[63 - t];"
 WARP = "tile[t] = __shfl_xor_sync(~0u, x[t], 31); x[t] = __ballot_sync(~0u, t % 2) == 0xaaaaaaaau ? tile[t] : -1;"
+# Sums of the values of a lane and all below it.
+SCAN = """
+  int sum = x[t];
+  for (int delta = 1; delta < 32; delta *= 2) {
+    const int below = __shfl_up_sync(~0u, sum, delta);
+    if (t % 32 >= delta) sum += below;
+  }
+  tile[t] = sum;
+  x[t] = tile[t];
+"""
+# The upper half of a double, and a sum of 64 ones.
+BITS_AND_ATOMICS = """
+  tile[0] = 0;
+  __syncthreads();
+  atomicAdd(&tile[0], 1);
+  __syncthreads();
+  x[t] = t % 2 ? tile[0] : int(__double_as_longlong(2.0) >> 32);
+"""
 PROGRAM = """
 import ctypes, sys
 x = (ctypes.c_int * 64)(*range(64))
@@ -35,13 +54,23 @@ print(*x)
 """
 
 
-@pytest.fixture
-def run(emulate, sanitizer_environment, tmp_path):
-    def run(body, order=0, sanitize=False):
-        source = tmp_path / "reverse.cpp"
+@pytest.fixture(scope="module")
+def compiled(emulate, tmp_path_factory):
+    """A function that makes the library of a kernel with this body."""
+
+    @functools.cache
+    def compiled(body, sanitize):
+        source = tmp_path_factory.mktemp("reverse") / "reverse.cpp"
         source.write_text(REVERSE.replace("@BODY@", body))
-        library = emulate(source, sanitize)
-        command = [sys.executable, "-c", PROGRAM, str(library), str(order)]
+        return emulate(source, sanitize)
+
+    return compiled
+
+
+@pytest.fixture
+def run(compiled, sanitizer_environment):
+    def run(body, order=0, sanitize=False):
+        command = [sys.executable, "-c", PROGRAM, str(compiled(body, sanitize)), str(order)]
         return subprocess.run(command, capture_output=True, text=True, env=sanitizer_environment if sanitize else None, check=False)
 
     return run
@@ -87,3 +116,13 @@ def test_input_out_of_bounds(run):
 def test_warp_collectives(run):
     expected = [t ^ 31 for t in range(64)]
     assert [*map(int, run(WARP, order=2).stdout.split())] == expected
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_scan_by_shuffles(run, order):
+    expected = [sum(range(t // 32 * 32, t + 1)) for t in range(64)]
+    assert [*map(int, run(SCAN, order).stdout.split())] == expected
+
+
+def test_bits_and_atomics(run):
+    assert [*map(int, run(BITS_AND_ATOMICS, order=2).stdout.split())] == 32 * [0x40000000, 64]
