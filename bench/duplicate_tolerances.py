@@ -92,9 +92,8 @@ def main() -> None:
         inside = (low <= rows[:, 0]) & (rows[:, 0] < high)
         print(f"{low} to {high}: {inside.sum()} {(inside & full).sum()} {np.median(rows[inside & full, 3]):.3f}")
     near = rows[:, 1] < 0.05
-    print(
-        f"PDD below 0.05 Å: {near.sum()} pairs, {(near & full).sum()} of them 15 of 15, RMSD at most {rows[near & full, 3].max(initial=0.0):.3f} Å"
-    )
+    worst = rows[near & full, 3].max(initial=0.0)
+    print(f"PDD below 0.05 Å: {near.sum()} pairs, {(near & full).sum()} of them 15 of 15, RMSD at most {worst:.3f} Å")
 
 
 if __name__ == "__main__":
