@@ -111,6 +111,7 @@ def test_experimental_cif_files(cif_folder, smiles_of, crystals):
     found = read_structures(cif_folder, table=cif_folder / "table.csv")
     assert found.names == sorted(smiles_of)
     assert set(found.bonds) == {"recognized"}
+    assert found.atoms.has_bonds.all()
     # positions are those of the file, not centred
     expected = AtomsBatch.from_crystals(crystals)
     assert torch.equal(found.atoms.bond_index, expected.bond_index)
