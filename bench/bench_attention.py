@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from packflow.model import ModelConfig, PackFlow
-from packflow.ops import BondTable, bond_attention, bond_table
+from packflow.ops import BondTable, bond_attention_qkv, bond_table
 from packflow.structure import TemplateBatch
 
 N_CRYSTALS = 32
@@ -104,7 +104,7 @@ def forward(name: str, case: Case, quick: bool) -> None:
     out_at = case.place[0][:, None], torch.arange(q.shape[1]), case.place[1][:, None]
 
     def ours():
-        return bond_attention(*case.qkv.unbind(1), case.edge_bias, case.cu_seqlens, case.bonds)
+        return bond_attention_qkv(case.qkv, case.edge_bias, case.cu_seqlens, case.bonds)
 
     def theirs():
         return scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -129,7 +129,7 @@ def both(name: str, case: Case, quick: bool) -> None:
         return torch.autograd.grad(attend(qkv, edge_bias), (qkv, edge_bias), case.grad_out)
 
     def ours(qkv, edge_bias):
-        return bond_attention(*qkv.unbind(1), edge_bias, case.cu_seqlens, case.bonds)
+        return bond_attention_qkv(qkv, edge_bias, case.cu_seqlens, case.bonds)
 
     def theirs(qkv, edge_bias):
         q, k, v = case.padded(qkv).permute(2, 0, 3, 1, 4)
@@ -154,7 +154,7 @@ def bias_on_and_off(name: str, case: Case, quick: bool) -> None:
     none = bond_table(torch.zeros(2, 0, dtype=torch.int64), case.cu_seqlens)
 
     def attend(edge_bias, bonds):
-        return bond_attention(*case.qkv.unbind(1), edge_bias, case.cu_seqlens, bonds)
+        return bond_attention_qkv(case.qkv, edge_bias, case.cu_seqlens, bonds)
 
     def different(with_bias, without):
         assert not torch.equal(with_bias, without)
@@ -178,7 +178,7 @@ def share_of_sgemm(name: str, case: Case, quick: bool) -> None:
     a, b = torch.randn(2, side, side)
 
     def ours():
-        return bond_attention(*case.qkv.unbind(1), case.edge_bias, case.cu_seqlens, case.bonds)
+        return bond_attention_qkv(case.qkv, case.edge_bias, case.cu_seqlens, case.bonds)
 
     compare("attention", f"forward {name}", f"sgemm {side}", ours, lambda: a @ b, lambda x, y: None, ("flop", case.flop), quick=quick)
 
@@ -186,7 +186,7 @@ def share_of_sgemm(name: str, case: Case, quick: bool) -> None:
 def differentiate(case: Case) -> tuple[Tensor, Tensor]:
     """Gradients of queries, keys and values in one tensor and of the bias."""
     qkv, edge_bias = case.qkv.detach().requires_grad_(), case.edge_bias.detach().requires_grad_()
-    out = bond_attention(*qkv.unbind(1), edge_bias, case.cu_seqlens, case.bonds)
+    out = bond_attention_qkv(qkv, edge_bias, case.cu_seqlens, case.bonds)
     return torch.autograd.grad(out, (qkv, edge_bias), case.grad_out)
 
 
