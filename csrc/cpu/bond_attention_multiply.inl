@@ -76,7 +76,7 @@ class Prefetch {
   }
 
   void ask_for_some() {
-    constexpr int kLines = 32, kLineBytes = 64;
+    constexpr int kLines = 64, kLineBytes = 64;
     for (int n_lines = 0; n_lines < kLines && row_ < n_rows_; ++row_) {
       for (int i = 0; i < n_streams_; ++i) {
         const char* begin = streams_[i].data + row_ * streams_[i].stride;
