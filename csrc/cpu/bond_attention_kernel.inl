@@ -82,12 +82,17 @@ void row_products(Rows<const Storage> x, Rows<const Storage> y, int first, int n
   }
 }
 
+/// For the last terms of the sums that make these rows; before, nothing is written.
 template <class Storage>
-void write_rows(const float* from, int first, int n, int d_head, float scale, Rows<Storage> to) {
-  for (int i = 0; i < n; ++i, from += kRowStride) {
-    Storage* x = row(to, first + i);
-    for_each_vector(d_head, [&](int d, auto part) { store_row(x + d, load(from + d) * scale, part); });
-  }
+Output<Storage> output(bool last, Rows<Storage> to, int first, int n, int d_head, const float* factors, int factor_step) {
+  return {last ? row(to, first) : nullptr, to.stride, factors, factor_step, n, d_head};
+}
+
+/// Logits stay in scratch memory.
+void multiply_logits(const float* rows, const float* columns, float* logits, int n_rows, int n_columns, int d_head,
+                     Prefetch& ahead) {
+  multiply<Product::kLogits>(rows, columns, logits, n_rows, vectors_of(n_columns), d_head, false, ahead,
+                             Output<float>{});
 }
 
 /// Calls f(edge, index in a [key][query] panel) for the edges from the panel's queries to the block's keys.
@@ -166,17 +171,13 @@ void attend_to_all(const ForwardTask<Storage>& task, AttentionScratch& s) {
       ahead.add(task.q, task.q.next);
       ahead.add(task.k, task.k.next);
       ahead.add(task.v, task.v.next);
-      multiply<Product::kLogits>(s.keys, s.query_columns, s.logits, n_keys, vectors_of(n), d_head, false, ahead);
+      multiply_logits(s.keys, s.query_columns, s.logits, n_keys, n, d_head, ahead);
       add_bias(task.bonds, query, n, key, n_keys, s.logits);
       softmax(s.logits, n_keys, n, d_head, key == 0, largest, total, sums);
       const bool last = key + n_keys == task.n_atoms;
       if (last) finish_softmax(n, largest, total, s.share, task.lse + query);
       multiply<Product::kQuerySums>(s.logits, s.values, sums, n, d_vectors, n_keys, key > 0, ahead,
-                                    [&](int first, int n_rows) {
-                                      for (int i = first; last && i < first + n_rows; ++i) {
-                                        write_rows(sums + i * kRowStride, query + i, 1, d_head, s.share[i], task.out);
-                                      }
-                                    });
+                                    output(last, task.out, query, n, d_head, s.share, 1));
     }
   }
 }
@@ -222,9 +223,9 @@ void differentiate_panel(const BackwardTask<Storage>& task, int query, int n, in
   for (int i = 0; i < vectors_of(n) * kLanes; ++i) s.lse[i] = i < n ? kLog2E * task.lse[query + i] : 0.0f;
 
   Prefetch ahead = ahead_of(task, query, n);
-  multiply<Product::kLogits>(s.keys, s.query_columns, s.logits, n_keys, vectors_of(n), d_head, false, ahead);
+  multiply_logits(s.keys, s.query_columns, s.logits, n_keys, n, d_head, ahead);
   add_bias(task.bonds, query, n, key, n_keys, s.logits);
-  multiply<Product::kLogits>(s.values, s.grad_columns, s.grad_logits, n_keys, vectors_of(n), d_head, false, ahead);
+  multiply_logits(s.values, s.grad_columns, s.grad_logits, n_keys, n, d_head, ahead);
   differentiate_softmax(s.logits, s.grad_logits, n_keys, n, s.lse, s.delta);
 
   if (task.of_queries) {
@@ -233,22 +234,16 @@ void differentiate_panel(const BackwardTask<Storage>& task, int query, int n, in
     float* sums = s.query_sums + (query - task.first_query) * kRowStride;
     const bool last = key + n_keys == task.last_key;
     const float scale = 1.0f / sqrtf(float(d_head));
-    multiply<Product::kQuerySums>(
-        s.grad_logits, s.keys, sums, n, d_vectors, n_keys, key > task.first_key, ahead, [&](int first, int n_rows) {
-          if (last) write_rows(sums + first * kRowStride, query + first, n_rows, d_head, scale, task.grad_q);
-        });
+    multiply<Product::kQuerySums>(s.grad_logits, s.keys, sums, n, d_vectors, n_keys, key > task.first_key, ahead,
+                                  output(last, task.grad_q, query, n, d_head, &scale, 0));
   }
   if (task.of_keys) {
     const bool add = query > task.first_query, last = query + n == task.last_query;
-    multiply<Product::kKeySums>(
-        s.logits, s.grad_rows, s.value_sums, n_keys, d_vectors, n, add, ahead, [&](int first, int n_rows) {
-          if (last) write_rows(s.value_sums + first * kRowStride, key + first, n_rows, d_head, 1.0f, task.grad_v);
-        });
-    // The rows of queries have the scale of the logits and log2(e).
-    multiply<Product::kKeySums>(
-        s.grad_logits, s.query_rows, s.key_sums, n_keys, d_vectors, n, add, ahead, [&](int first, int n_rows) {
-          if (last) write_rows(s.key_sums + first * kRowStride, key + first, n_rows, d_head, kLn2, task.grad_k);
-        });
+    const float one = 1.0f, ln2 = kLn2;  // the rows of queries have the scale of the logits and log2(e)
+    multiply<Product::kKeySums>(s.logits, s.grad_rows, s.value_sums, n_keys, d_vectors, n, add, ahead,
+                                output(last, task.grad_v, key, n_keys, d_head, &one, 0));
+    multiply<Product::kKeySums>(s.grad_logits, s.query_rows, s.key_sums, n_keys, d_vectors, n, add, ahead,
+                                output(last, task.grad_k, key, n_keys, d_head, &ln2, 0));
   }
 }
 
