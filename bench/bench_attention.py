@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from packflow.model import ModelConfig, PackFlow
-from packflow.ops import BondTable, bond_attention_qkv, bond_table
+from packflow.ops import BondTable, bond_attention, bond_attention_qkv, bond_table
 from packflow.structure import TemplateBatch
 
 N_CRYSTALS = 32
@@ -190,6 +190,31 @@ def differentiate(case: Case) -> tuple[Tensor, Tensor]:
     return torch.autograd.grad(out, (qkv, edge_bias), case.grad_out)
 
 
+def slices(name: str, case: Case, quick: bool) -> None:
+    """One projection tensor against its three slices, whose gradients torch joins by a copy."""
+
+    def apart():
+        qkv, edge_bias = case.qkv.detach().requires_grad_(), case.edge_bias.detach().requires_grad_()
+        out = bond_attention(*qkv.unbind(1), edge_bias, case.cu_seqlens, case.bonds)
+        return torch.autograd.grad(out, (qkv, edge_bias), case.grad_out)
+
+    work = ("flop", 3.5 * case.flop)
+    compare("attention", f"with gradients {name}", "ours, three slices", lambda: differentiate(case), apart, check, work, quick=quick)
+
+
+def two_threads(name: str, case: Case, quick: bool) -> None:
+    """The ratio is how much faster two threads are than one."""
+
+    def ours():
+        torch.set_num_threads(2)
+        gradients = differentiate(case)
+        torch.set_num_threads(1)
+        return gradients
+
+    work = ("flop", 3.5 * case.flop)
+    compare("attention", f"two threads {name}", "ours, one thread", ours, lambda: differentiate(case), check, work, quick=quick)
+
+
 def memory(n_atoms: int) -> None:
     """Peak memory of forward and backward of one crystal beyond its inputs, as a multiple of the size of q, k and v."""
     differentiate(make_case([20], 8, 32))  # what torch loads at the first call is not memory of the op
@@ -279,6 +304,8 @@ def main() -> None:
             bias_on_and_off(name, case, quick)
             if max(sizes) == min(sizes) == 250 or quick:
                 share_of_sgemm(name, case, quick)
+        slices(name, case, quick)
+        two_threads(name, case, quick)
         if not quick:
             share_of_sgemm(f"1 x 250, {n_heads} x {d_head}", make_case([250], n_heads, d_head), quick)
     training_step(batches[-1][1], ModelConfig(256, 8, 512, 4), f"2M, {batches[-1][0]}", quick)

@@ -71,9 +71,8 @@ void row_products(Rows<const Storage> x, Rows<const Storage> y, int first, int n
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
       Vec sum{};
-      for_each_vector(d_head, [&](int d, auto part) {
-        sum += load_row(xs.at[i] + d, part) * load_row(ys.at[i] + d, part);
-      });
+      for_each_vector(d_head,
+                      [&](int d, auto part) { sum += load_row(xs.at[i] + d, part) * load_row(ys.at[i] + d, part); });
       sums[i] = sum;
     }
     transpose(sums);
@@ -84,7 +83,8 @@ void row_products(Rows<const Storage> x, Rows<const Storage> y, int first, int n
 
 /// For the last terms of the sums that make these rows; before, nothing is written.
 template <class Storage>
-Output<Storage> output(bool last, Rows<Storage> to, int first, int n, int d_head, const float* factors, int factor_step) {
+Output<Storage> output(bool last, Rows<Storage> to, int first, int n, int d_head, const float* factors,
+                       int factor_step) {
   return {last ? row(to, first) : nullptr, to.stride, factors, factor_step, n, d_head};
 }
 

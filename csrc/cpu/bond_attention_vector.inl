@@ -32,7 +32,8 @@ inline T* row(const Rows<T>& rows, int64_t atom) {
   return rows.data + atom * rows.stride;
 }
 
-// Rows of d_head elements, a multiple of 8, in vectors: the last may be half a vector of 16, the rest of it is then zero.
+// Rows of d_head elements, a multiple of 8, in vectors. The last may be half a vector of 16, the rest of it is then
+// zero.
 
 struct Whole {};
 struct Half {};

@@ -70,8 +70,8 @@ def instruction_set(request):
     return request.param
 
 
-# Around the vectors of 16, the panels of 32 queries and the blocks of 256 keys.
-SIZES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 64, 0, 97, 250, 255, 256, 257, 300, 513]
+# Around the vectors of 16, the panels of 64 queries and the blocks of 256 keys.
+SIZES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 0, 97, 250, 255, 256, 257, 300, 513]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)

@@ -126,7 +126,7 @@ def bond_attention_qkv(
 
 
 def _checked(projections: dict[str, Tensor], edge_bias: Tensor, cu_seqlens: Tensor, bonds: BondTable) -> Tensor:
-    """The op after the checks that its two forms share; `projections` are the arguments by name, the first is a tensor of the right shape."""
+    """The op after the checks that its two forms share. `projections`: arguments by name, the first of a right shape and dtype."""
     name, x = next(iter(projections.items()))
     n_atoms, (n_heads, d_head), n_bonds = len(x), x.shape[-2:], len(bonds.column)
     if d_head % DIMS_STEP or not 0 < d_head <= MOST_DIMS:
@@ -269,9 +269,15 @@ def _differentiate_cpu(
     kernel = _C.bond_attention_backward_float32 if q.dtype == torch.float32 else _C.bond_attention_backward_bfloat16
     kernel(
         _batch(q, *tables),
-        *(_heads(x) for x in (q, k, v, out)),
+        _heads(q),
+        _heads(k),
+        _heads(v),
+        _heads(out),
         lse.data_ptr(),
-        *(_heads(x) for x in (grad_out, grad_q, grad_k, grad_v)),
+        _heads(grad_out),
+        _heads(grad_q),
+        _heads(grad_k),
+        _heads(grad_v),
         grad_bias.data_ptr(),
         torch.get_num_threads(),
         instruction_set,
