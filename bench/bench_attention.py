@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from packflow.model import ModelConfig, PackFlow
-from packflow.ops import BondTable, bond_attention, bond_table
+from packflow.ops import BondTable, bond_attention, bond_attention_qkv, bond_table
 from packflow.structure import TemplateBatch
 
 N_CRYSTALS = 32
@@ -104,7 +104,7 @@ def forward(name: str, case: Case, quick: bool) -> None:
     out_at = case.place[0][:, None], torch.arange(q.shape[1]), case.place[1][:, None]
 
     def ours():
-        return bond_attention(*case.qkv.unbind(1), case.edge_bias, case.cu_seqlens, case.bonds)
+        return bond_attention_qkv(case.qkv, case.edge_bias, case.cu_seqlens, case.bonds)
 
     def theirs():
         return scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -129,7 +129,7 @@ def both(name: str, case: Case, quick: bool) -> None:
         return torch.autograd.grad(attend(qkv, edge_bias), (qkv, edge_bias), case.grad_out)
 
     def ours(qkv, edge_bias):
-        return bond_attention(*qkv.unbind(1), edge_bias, case.cu_seqlens, case.bonds)
+        return bond_attention_qkv(qkv, edge_bias, case.cu_seqlens, case.bonds)
 
     def theirs(qkv, edge_bias):
         q, k, v = case.padded(qkv).permute(2, 0, 3, 1, 4)
@@ -154,7 +154,7 @@ def bias_on_and_off(name: str, case: Case, quick: bool) -> None:
     none = bond_table(torch.zeros(2, 0, dtype=torch.int64), case.cu_seqlens)
 
     def attend(edge_bias, bonds):
-        return bond_attention(*case.qkv.unbind(1), edge_bias, case.cu_seqlens, bonds)
+        return bond_attention_qkv(case.qkv, edge_bias, case.cu_seqlens, bonds)
 
     def different(with_bias, without):
         assert not torch.equal(with_bias, without)
@@ -178,7 +178,7 @@ def share_of_sgemm(name: str, case: Case, quick: bool) -> None:
     a, b = torch.randn(2, side, side)
 
     def ours():
-        return bond_attention(*case.qkv.unbind(1), case.edge_bias, case.cu_seqlens, case.bonds)
+        return bond_attention_qkv(case.qkv, case.edge_bias, case.cu_seqlens, case.bonds)
 
     compare("attention", f"forward {name}", f"sgemm {side}", ours, lambda: a @ b, lambda x, y: None, ("flop", case.flop), quick=quick)
 
@@ -186,8 +186,33 @@ def share_of_sgemm(name: str, case: Case, quick: bool) -> None:
 def differentiate(case: Case) -> tuple[Tensor, Tensor]:
     """Gradients of queries, keys and values in one tensor and of the bias."""
     qkv, edge_bias = case.qkv.detach().requires_grad_(), case.edge_bias.detach().requires_grad_()
-    out = bond_attention(*qkv.unbind(1), edge_bias, case.cu_seqlens, case.bonds)
+    out = bond_attention_qkv(qkv, edge_bias, case.cu_seqlens, case.bonds)
     return torch.autograd.grad(out, (qkv, edge_bias), case.grad_out)
+
+
+def slices(name: str, case: Case, quick: bool) -> None:
+    """One projection tensor against its three slices, whose gradients torch joins by a copy."""
+
+    def apart():
+        qkv, edge_bias = case.qkv.detach().requires_grad_(), case.edge_bias.detach().requires_grad_()
+        out = bond_attention(*qkv.unbind(1), edge_bias, case.cu_seqlens, case.bonds)
+        return torch.autograd.grad(out, (qkv, edge_bias), case.grad_out)
+
+    work = ("flop", 3.5 * case.flop)
+    compare("attention", f"with gradients {name}", "ours, three slices", lambda: differentiate(case), apart, check, work, quick=quick)
+
+
+def two_threads(name: str, case: Case, quick: bool) -> None:
+    """The ratio is how much faster two threads are than one."""
+
+    def ours():
+        torch.set_num_threads(2)
+        gradients = differentiate(case)
+        torch.set_num_threads(1)
+        return gradients
+
+    work = ("flop", 3.5 * case.flop)
+    compare("attention", f"two threads {name}", "ours, one thread", ours, lambda: differentiate(case), check, work, quick=quick)
 
 
 def memory(n_atoms: int) -> None:
@@ -279,6 +304,8 @@ def main() -> None:
             bias_on_and_off(name, case, quick)
             if max(sizes) == min(sizes) == 250 or quick:
                 share_of_sgemm(name, case, quick)
+        slices(name, case, quick)
+        two_threads(name, case, quick)
         if not quick:
             share_of_sgemm(f"1 x 250, {n_heads} x {d_head}", make_case([250], n_heads, d_head), quick)
     training_step(batches[-1][1], ModelConfig(256, 8, 512, 4), f"2M, {batches[-1][0]}", quick)

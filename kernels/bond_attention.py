@@ -26,7 +26,7 @@ INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 
 # Arguments that change from batch to batch share one compiled kernel. Strides come in units of 8 numbers, so that the compiler knows
 # that every row begins at a multiple of 16 bytes.
-NUMBERS = ("n_atoms", "n_heads", *(f"{x}_{axis}" for x in ("dout", "q", "k", "v") for axis in ("atom", "head")))
+NUMBERS = ("n_atoms", "n_heads", *(f"{x}_{axis}" for x in ("dout", "q", "k", "v", "grad") for axis in ("atom", "head")))
 
 
 @triton.jit
@@ -124,7 +124,7 @@ def bond_attention_fwd_kernel(
 @triton.jit(do_not_specialize=NUMBERS)
 def bond_attention_bwd_dq_kernel(
     dout, q, k, v, edge_bias, out, lse, row_ptr, column, tiles, slots, dq, dbias, delta, scale, n_atoms, n_heads,
-    dout_atom, dout_head, q_atom, q_head, k_atom, k_head, v_atom, v_head,
+    dout_atom, dout_head, q_atom, q_head, k_atom, k_head, v_atom, v_head, grad_atom, grad_head,
     D: tl.constexpr, BLOCK_D: tl.constexpr, OUTER: tl.constexpr,
 ):  # fmt: skip
     # one program per OUTER queries of a crystal and head: dq, dbias of the edges that leave them, and delta for the other kernel
@@ -168,13 +168,13 @@ def bond_attention_bwd_dq_kernel(
                 tl.store(dbias + edge.to(tl.int64) * n_heads + head, dedge, mask=here)
         dq_rows += _dot(dlogits.to(k_rows.dtype), k_rows)
 
-    _store_rows(dq + head * D, dq_rows * scale, start, last, n_heads * D, D, BLOCK_D, OUTER)
+    _store_rows(dq + head * grad_head * 8, dq_rows * scale, start, last, grad_atom * 8, D, BLOCK_D, OUTER)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
 def bond_attention_bwd_dkdv_kernel(
     dout, q, k, v, edge_bias, lse, delta, key_ptr, source, edge_index, tiles, slots, dk, dv, scale, n_atoms, n_heads,
-    dout_atom, dout_head, q_atom, q_head, k_atom, k_head, v_atom, v_head,
+    dout_atom, dout_head, q_atom, q_head, k_atom, k_head, v_atom, v_head, grad_atom, grad_head,
     D: tl.constexpr, BLOCK_D: tl.constexpr, OUTER: tl.constexpr,
 ):  # fmt: skip
     # one program per OUTER keys of a crystal and head; logits are transposed, keys are rows
@@ -214,8 +214,8 @@ def bond_attention_bwd_dkdv_kernel(
         dlogits = weight * (_dot(v_rows, tl.trans(dout_rows)) - delta_rows[None, :])
         dk_rows += _dot(dlogits.to(q_rows.dtype), q_rows)
 
-    _store_rows(dk + head * D, dk_rows * scale, start, last, n_heads * D, D, BLOCK_D, OUTER)
-    _store_rows(dv + head * D, dv_rows, start, last, n_heads * D, D, BLOCK_D, OUTER)
+    _store_rows(dk + head * grad_head * 8, dk_rows * scale, start, last, grad_atom * 8, D, BLOCK_D, OUTER)
+    _store_rows(dv + head * grad_head * 8, dv_rows, start, last, grad_atom * 8, D, BLOCK_D, OUTER)
 
 
 def bond_attention_fwd(
@@ -265,28 +265,32 @@ def bond_attention_bwd(
     row_ptr: Tensor,  # [n_atoms + 1]
     column: Tensor,  # [n_bonds]
     tiles: TileTable,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    dq: Tensor,  # [n_atoms, n_heads, d_head]
+    dk: Tensor,  # [n_atoms, n_heads, d_head]
+    dv: Tensor,  # [n_atoms, n_heads, d_head]
+) -> Tensor:
     """Gradients of `bond_attention_fwd`; the same numbers on every run.
 
     Args:
         dout: Gradient of `out`. [n_atoms, n_heads, d_head]
         q, k, v, edge_bias, cu_seqlens, row_ptr, column, tiles: As they went forward.
         out, lse: As they came back.
+        dq, dk, dv: Gradients of q, k and v in the type of q, to be written. All three have the same strides, multiples of 8 but for the
+            last, 1. [n_atoms, n_heads, d_head]
 
     Returns:
-        Gradients of q, k and v in the type of q, [n_atoms, n_heads, d_head], and of edge_bias, float32, [n_bonds, n_heads].
+        Gradient of edge_bias, float32. [n_bonds, n_heads]
     """
     dout, q, k, v, edge_bias = _rows_of_8(dout), _rows_of_8(q), _rows_of_8(k), _rows_of_8(v), edge_bias.contiguous()
     out, lse, row_ptr, column = out.contiguous(), lse.contiguous(), row_ptr.contiguous(), column.contiguous()
-    dq, dk, dv = (torch.empty(q.shape, dtype=q.dtype, device=q.device) for _ in range(3))
     dbias = torch.empty(edge_bias.shape, dtype=torch.float32, device=q.device)
     delta = torch.empty_like(lse)
-    strided = (dout, q, k, v)
-    arguments = (*strided, edge_bias, out, lse, row_ptr, column, tiles.tiles, tiles.query_slots, dq, dbias, delta)
+    inputs, strided = (dout, q, k, v), (dout, q, k, v, dq)
+    arguments = (*inputs, edge_bias, out, lse, row_ptr, column, tiles.tiles, tiles.query_slots, dq, dbias, delta)
     _launch("bwd_dq", bond_attention_bwd_dq_kernel, arguments, strided, tiles)
     bonds = (tiles.key_ptr, tiles.source, tiles.edge_index, tiles.tiles, tiles.key_slots)
-    _launch("bwd_dkdv", bond_attention_bwd_dkdv_kernel, (*strided, edge_bias, lse, delta, *bonds, dk, dv), strided, tiles)
-    return dq, dk, dv, dbias
+    _launch("bwd_dkdv", bond_attention_bwd_dkdv_kernel, (*inputs, edge_bias, lse, delta, *bonds, dk, dv), strided, tiles)
+    return dbias
 
 
 def _rows_of_8(x: Tensor) -> Tensor:
@@ -300,17 +304,17 @@ def _rows_of_8(x: Tensor) -> Tensor:
 
 def _launch(name: str, kernel: triton.JITFunction, arguments: tuple[Tensor, ...], strided: tuple[Tensor, ...], tiles: TileTable) -> None:
     """Run a kernel over all tiles and heads; `strided` are the tensors whose strides it takes."""
-    n_atoms, n_heads, d_head = strided[0].shape
-    q = strided[-3]
+    x = strided[0]
+    n_atoms, n_heads, d_head = x.shape
     block_d = max(16, triton.next_power_of_2(d_head))
-    architecture = family(torch.cuda.get_device_capability(q.device)) if q.is_cuda else 80
-    chosen = configuration(name, q.dtype, block_d, architecture)
+    architecture = family(torch.cuda.get_device_capability(x.device)) if x.is_cuda else 80
+    chosen = configuration(name, x.dtype, block_d, architecture)
     grid = (len(tiles.tiles) * (_TILE // chosen.outer), n_heads)
     if 0 in grid:
         return
     # the stride of an axis of length 1 is never used and may be anything
-    strides = [x.stride(axis) // 8 if x.shape[axis] > 1 else 0 for x in strided for axis in (0, 1)]
-    device: AbstractContextManager = torch.cuda.device(q.device) if q.is_cuda else nullcontext()
+    strides = [y.stride(axis) // 8 if y.shape[axis] > 1 else 0 for y in strided for axis in (0, 1)]
+    device: AbstractContextManager = torch.cuda.device(x.device) if x.is_cuda else nullcontext()
     with device:
         kernel[grid](
             *arguments, d_head**-0.5, n_atoms, n_heads, *strides, D=d_head, BLOCK_D=block_d, OUTER=chosen.outer,

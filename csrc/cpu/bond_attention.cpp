@@ -57,11 +57,17 @@ std::vector<Block> blocks_of(const BondedBatch& batch) {
   return blocks;
 }
 
-/// Rows of one head from an atom on.
+/// Rows of one head of a crystal.
 template <class T>
-Rows<T> rows_of(const BondedBatch& batch, HeadsView<T> x, int64_t atom, int head) {
-  return {x.data + atom * x.atom_stride + head * x.head_stride, x.atom_stride,
-          head + 1 < batch.n_heads ? x.head_stride : 0};
+Rows<T> rows_of(const BondedBatch& batch, HeadsView<T> x, const Block& block, int head) {
+  const int64_t first = block.crystal_first, last = block.crystal_last;
+  int64_t next = 0;
+  if (head + 1 < batch.n_heads) {
+    next = x.head_stride;
+  } else if (2 * last - first <= batch.n_atoms) {
+    next = (last - first) * x.atom_stride - head * x.head_stride;  // the first head of the next crystal
+  }
+  return {x.data + first * x.atom_stride + head * x.head_stride, x.atom_stride, next};
 }
 
 HeadBonds bonds_of(const BondedBatch& batch, int32_t atom, int head) {
@@ -104,11 +110,11 @@ void bond_attention_forward(const BondedBatch& batch, HeadsView<const Storage> q
     const Block& block = blocks[t / batch.n_heads];
     const int head = int(t % batch.n_heads);
     const int32_t atom = block.crystal_first;
-    const ForwardTask<Storage> task = {rows_of(batch, q, atom, head),
-                                       rows_of(batch, k, atom, head),
-                                       rows_of(batch, v, atom, head),
+    const ForwardTask<Storage> task = {rows_of(batch, q, block, head),
+                                       rows_of(batch, k, block, head),
+                                       rows_of(batch, v, block, head),
                                        bonds_of(batch, atom, head),
-                                       rows_of(batch, out, atom, head),
+                                       rows_of(batch, out, block, head),
                                        lse + head * batch.n_atoms + atom,
                                        block.crystal_last - atom,
                                        batch.d_head,
@@ -136,16 +142,16 @@ void bond_attention_backward(const BondedBatch& batch, HeadsView<const Storage> 
     const bool whole = block.last - block.first == n_atoms, second = t % 2;
     if (whole && second) continue;
     const bool of_queries = whole || !second, of_keys = whole || second;
-    const BackwardTask<Storage> task = {rows_of(batch, q, atom, head),
-                                        rows_of(batch, k, atom, head),
-                                        rows_of(batch, v, atom, head),
-                                        rows_of(batch, out, atom, head),
-                                        rows_of(batch, gradients.out, atom, head),
+    const BackwardTask<Storage> task = {rows_of(batch, q, block, head),
+                                        rows_of(batch, k, block, head),
+                                        rows_of(batch, v, block, head),
+                                        rows_of(batch, out, block, head),
+                                        rows_of(batch, gradients.out, block, head),
                                         bonds_of(batch, atom, head),
                                         lse + head * batch.n_atoms + atom,
-                                        rows_of(batch, gradients.q, atom, head),
-                                        rows_of(batch, gradients.k, atom, head),
-                                        rows_of(batch, gradients.v, atom, head),
+                                        rows_of(batch, gradients.q, block, head),
+                                        rows_of(batch, gradients.k, block, head),
+                                        rows_of(batch, gradients.v, block, head),
                                         gradients.edge_bias + head,
                                         batch.d_head,
                                         of_queries ? block.first : 0,

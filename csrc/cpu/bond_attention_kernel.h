@@ -13,7 +13,7 @@ namespace packflow::cpu {
 /// block.
 constexpr int kBlock = 256;
 /// Queries that go through the keys together: logits lie as [key][query], and the softmax runs along vectors.
-constexpr int kPanel = 32;
+constexpr int kPanel = 64;
 constexpr int kMostDims = 128;
 /// From one atom's row to the next. Not a power of two: rows of many atoms would share few sets of the first-level
 /// cache.
@@ -25,7 +25,7 @@ template <class T>
 struct Rows {
   T* data;
   int64_t stride;
-  int64_t next_head;  // from this head's rows to the next head's; 0 for the last
+  int64_t next;  // from these rows to as many that the next task will read; 0 for the last
 };
 
 /// Edges of one crystal and biases of one head.

@@ -22,45 +22,58 @@ int vectors_of(int n) { return (n + kLanes - 1) / kLanes; }
 /// Copies rows, and a row of zeros behind an odd number of them, for the tiles of `multiply`.
 template <class Storage>
 void copy_rows(Rows<const Storage> from, int first, int n, int d_head, float* to) {
-  for (int i = 0; i < n; ++i) {
-    for (int d = 0; d < d_head; d += kLanes)
-      store(to + i * kRowStride + d, load_row(row(from, first + i) + d, d_head - d));
+  for (int i = 0; i < n; ++i, to += kRowStride) {
+    const Storage* x = row(from, first + i);
+    for_each_vector(d_head, [&](int d, auto part) { store(to + d, load_row(x + d, part)); });
   }
   if (n % 2) {
-    for (int d = 0; d < d_head; ++d) to[n * kRowStride + d] = 0.0f;
+    for (int d = 0; d < d_head; ++d) to[d] = 0.0f;
   }
 }
 
-/// Copies the rows of a panel times `scale` as columns, and also as rows if `rows` is not null. Columns are filled up
-/// with zeros to a whole vector.
+/// kLanes rows; behind the last row of a panel, that row again.
+template <class Storage>
+struct RowGroup {
+  RowGroup(Rows<const Storage> rows, int first, int n) {
+    for (int i = 0; i < kLanes; ++i) at[i] = row(rows, first + min(i, n - 1));
+  }
+  const Storage* at[kLanes];
+};
+
+/// Copies the rows of a panel times `scale` as columns, and also as rows if `rows` is not null. Both are filled up to a
+/// whole vector of rows with copies of the last, of which nobody reads the result.
 template <class Storage>
 void copy_panel(Rows<const Storage> from, int first, int n, int d_head, float scale, float* columns, float* rows) {
   for (int lane = 0; lane < n; lane += kLanes) {
-    for (int d = 0; d < d_head; d += kLanes) {
+    const RowGroup<Storage> group(from, first + lane, n - lane);
+    for_each_vector(d_head, [&](int d, auto part) {
       Vec block[kLanes];
-      for (int i = 0; i < kLanes; ++i) {
-        block[i] = lane + i < n ? load_row(row(from, first + lane + i) + d, d_head - d) * scale : Vec{};
-        if (rows && lane + i < n) store(rows + (lane + i) * kRowStride + d, block[i]);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) block[i] = load_row(group.at[i] + d, part) * scale;
+      if (rows) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) store(rows + (lane + i) * kRowStride + d, block[i]);
       }
       transpose(block);
-      const int n_dims = min(kLanes, d_head - d);
-      for (int i = 0; i < n_dims; ++i) store(columns + (d + i) * kPanel + lane, block[i]);
-    }
+      // The columns behind d_head of a half vector are never read.
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(columns + (d + i) * kPanel + lane, block[i]);
+    });
   }
 }
 
-/// to[i] = x_i . y_i for the rows of a panel, zero up to a whole vector.
+/// to[i] = x_i . y_i for the rows of a panel, filled up as those are.
 template <class Storage>
 void row_products(Rows<const Storage> x, Rows<const Storage> y, int first, int n, int d_head, float* to) {
   for (int lane = 0; lane < n; lane += kLanes) {
+    const RowGroup<Storage> xs(x, first + lane, n - lane), ys(y, first + lane, n - lane);
     Vec sums[kLanes];
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
-      sums[i] = Vec{};
-      const int atom = first + lane + i;
-      if (lane + i >= n) continue;
-      for (int d = 0; d < d_head; d += kLanes) {
-        sums[i] += load_row(row(x, atom) + d, d_head - d) * load_row(row(y, atom) + d, d_head - d);
-      }
+      Vec sum{};
+      for_each_vector(d_head,
+                      [&](int d, auto part) { sum += load_row(xs.at[i] + d, part) * load_row(ys.at[i] + d, part); });
+      sums[i] = sum;
     }
     transpose(sums);
     for (int i = 1; i < kLanes; ++i) sums[0] += sums[i];
@@ -68,13 +81,18 @@ void row_products(Rows<const Storage> x, Rows<const Storage> y, int first, int n
   }
 }
 
+/// For the last terms of the sums that make these rows; before, nothing is written.
 template <class Storage>
-void write_rows(const float* from, int first, int n, int d_head, float scale, Rows<Storage> to) {
-  for (int i = 0; i < n; ++i) {
-    for (int d = 0; d < d_head; d += kLanes) {
-      store_row(row(to, first + i) + d, load(from + i * kRowStride + d) * scale, d_head - d);
-    }
-  }
+Output<Storage> output(bool last, Rows<Storage> to, int first, int n, int d_head, const float* factors,
+                       int factor_step) {
+  return {last ? row(to, first) : nullptr, to.stride, factors, factor_step, n, d_head};
+}
+
+/// Logits stay in scratch memory.
+void multiply_logits(const float* rows, const float* columns, float* logits, int n_rows, int n_columns, int d_head,
+                     Prefetch& ahead) {
+  multiply<Product::kLogits>(rows, columns, logits, n_rows, vectors_of(n_columns), d_head, false, ahead,
+                             Output<float>{});
 }
 
 /// Calls f(edge, index in a [key][query] panel) for the edges from the panel's queries to the block's keys.
@@ -150,20 +168,16 @@ void attend_to_all(const ForwardTask<Storage>& task, AttentionScratch& s) {
       copy_panel(task.q, query, n, d_head, scale, s.query_columns, nullptr);
       Prefetch ahead(query, n, d_head * int(sizeof(Storage)));
       ahead.add(task.out, 0);
-      ahead.add(task.q, task.q.next_head);
-      ahead.add(task.k, task.k.next_head);
-      ahead.add(task.v, task.v.next_head);
-      multiply<Product::kLogits>(s.keys, s.query_columns, s.logits, n_keys, vectors_of(n), d_head, false, ahead);
+      ahead.add(task.q, task.q.next);
+      ahead.add(task.k, task.k.next);
+      ahead.add(task.v, task.v.next);
+      multiply_logits(s.keys, s.query_columns, s.logits, n_keys, n, d_head, ahead);
       add_bias(task.bonds, query, n, key, n_keys, s.logits);
       softmax(s.logits, n_keys, n, d_head, key == 0, largest, total, sums);
       const bool last = key + n_keys == task.n_atoms;
       if (last) finish_softmax(n, largest, total, s.share, task.lse + query);
       multiply<Product::kQuerySums>(s.logits, s.values, sums, n, d_vectors, n_keys, key > 0, ahead,
-                                    [&](int first, int n_rows) {
-                                      for (int i = first; last && i < first + n_rows; ++i) {
-                                        write_rows(sums + i * kRowStride, query + i, 1, d_head, s.share[i], task.out);
-                                      }
-                                    });
+                                    output(last, task.out, query, n, d_head, s.share, 1));
     }
   }
 }
@@ -182,18 +196,18 @@ void differentiate_softmax(float* logits, float* grads, int n_keys, int n_querie
   }
 }
 
-/// What will be written of these atoms, and read of them for the next head.
+/// What will be written of these atoms, and read for the next task.
 template <class Storage>
 Prefetch ahead_of(const BackwardTask<Storage>& task, int first, int n) {
   Prefetch ahead(first, n, task.d_head * int(sizeof(Storage)));
   ahead.add(task.grad_q, 0);
   ahead.add(task.grad_k, 0);
   ahead.add(task.grad_v, 0);
-  ahead.add(task.q, task.q.next_head);
-  ahead.add(task.k, task.k.next_head);
-  ahead.add(task.v, task.v.next_head);
-  ahead.add(task.out, task.out.next_head);
-  ahead.add(task.grad_out, task.grad_out.next_head);
+  ahead.add(task.q, task.q.next);
+  ahead.add(task.k, task.k.next);
+  ahead.add(task.v, task.v.next);
+  ahead.add(task.out, task.out.next);
+  ahead.add(task.grad_out, task.grad_out.next);
   return ahead;
 }
 
@@ -209,9 +223,9 @@ void differentiate_panel(const BackwardTask<Storage>& task, int query, int n, in
   for (int i = 0; i < vectors_of(n) * kLanes; ++i) s.lse[i] = i < n ? kLog2E * task.lse[query + i] : 0.0f;
 
   Prefetch ahead = ahead_of(task, query, n);
-  multiply<Product::kLogits>(s.keys, s.query_columns, s.logits, n_keys, vectors_of(n), d_head, false, ahead);
+  multiply_logits(s.keys, s.query_columns, s.logits, n_keys, n, d_head, ahead);
   add_bias(task.bonds, query, n, key, n_keys, s.logits);
-  multiply<Product::kLogits>(s.values, s.grad_columns, s.grad_logits, n_keys, vectors_of(n), d_head, false, ahead);
+  multiply_logits(s.values, s.grad_columns, s.grad_logits, n_keys, n, d_head, ahead);
   differentiate_softmax(s.logits, s.grad_logits, n_keys, n, s.lse, s.delta);
 
   if (task.of_queries) {
@@ -220,22 +234,16 @@ void differentiate_panel(const BackwardTask<Storage>& task, int query, int n, in
     float* sums = s.query_sums + (query - task.first_query) * kRowStride;
     const bool last = key + n_keys == task.last_key;
     const float scale = 1.0f / sqrtf(float(d_head));
-    multiply<Product::kQuerySums>(
-        s.grad_logits, s.keys, sums, n, d_vectors, n_keys, key > task.first_key, ahead, [&](int first, int n_rows) {
-          if (last) write_rows(sums + first * kRowStride, query + first, n_rows, d_head, scale, task.grad_q);
-        });
+    multiply<Product::kQuerySums>(s.grad_logits, s.keys, sums, n, d_vectors, n_keys, key > task.first_key, ahead,
+                                  output(last, task.grad_q, query, n, d_head, &scale, 0));
   }
   if (task.of_keys) {
     const bool add = query > task.first_query, last = query + n == task.last_query;
-    multiply<Product::kKeySums>(
-        s.logits, s.grad_rows, s.value_sums, n_keys, d_vectors, n, add, ahead, [&](int first, int n_rows) {
-          if (last) write_rows(s.value_sums + first * kRowStride, key + first, n_rows, d_head, 1.0f, task.grad_v);
-        });
-    // The rows of queries have the scale of the logits and log2(e).
-    multiply<Product::kKeySums>(
-        s.grad_logits, s.query_rows, s.key_sums, n_keys, d_vectors, n, add, ahead, [&](int first, int n_rows) {
-          if (last) write_rows(s.key_sums + first * kRowStride, key + first, n_rows, d_head, kLn2, task.grad_k);
-        });
+    const float one = 1.0f, ln2 = kLn2;  // the rows of queries have the scale of the logits and log2(e)
+    multiply<Product::kKeySums>(s.logits, s.grad_rows, s.value_sums, n_keys, d_vectors, n, add, ahead,
+                                output(last, task.grad_v, key, n_keys, d_head, &one, 0));
+    multiply<Product::kKeySums>(s.grad_logits, s.query_rows, s.key_sums, n_keys, d_vectors, n, add, ahead,
+                                output(last, task.grad_k, key, n_keys, d_head, &ln2, 0));
   }
 }
 

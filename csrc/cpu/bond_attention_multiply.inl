@@ -23,8 +23,36 @@ struct Strides {
   static constexpr int c = product == Product::kLogits ? kPanel : kRowStride;
 };
 
-template <Product product, int n_rows, int n_vectors>
-void multiply_tile(const float* a, const float* b, float* c, int depth, bool add) {
+/// Rows of a tensor that a product is written to, each times a factor, when all of its terms are added. Until then, and
+/// for products that stay in scratch memory, `data` is null.
+template <class Storage>
+struct Output {
+  Storage* data;
+  int64_t stride;
+  const float* factors;  // of row r: factors[r * factor_step]
+  int factor_step;
+  int n_rows, d_head;
+};
+
+template <class Storage, int n_vectors>
+void write_row(const Output<Storage>& out, int r, int d, const Vec* sums) {
+  Storage* x = out.data + r * out.stride + d;
+  const float factor = out.factors[r * out.factor_step];
+#pragma GCC unroll 4
+  for (int v = 0; v < n_vectors; ++v) {
+    const Vec value = sums[v] * factor;
+    if (kLanes <= 8 || d + (v + 1) * kLanes <= out.d_head) {
+      store_row(x + v * kLanes, value, Whole{});
+    } else {
+      store_row(x + v * kLanes, value, Half{});
+    }
+  }
+}
+
+/// The tile of c that begins at row `first` and number d of a row.
+template <Product product, int n_rows, int n_vectors, class Storage>
+void multiply_tile(const float* a, const float* b, float* c, int depth, bool add, const Output<Storage>& out, int first,
+                   int d) {
   using S = Strides<product>;
   Vec sum[n_rows][n_vectors];
 #pragma GCC unroll 16
@@ -45,6 +73,13 @@ void multiply_tile(const float* a, const float* b, float* c, int depth, bool add
     a += S::a_depth;
     b += S::b;
   }
+  if (product != Product::kLogits && out.data) {
+#pragma GCC unroll 16
+    for (int r = 0; r < n_rows; ++r) {
+      if (first + r < out.n_rows) write_row<Storage, n_vectors>(out, first + r, d, sum[r]);
+    }
+    return;
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < n_rows; ++r) {
 #pragma GCC unroll 4
@@ -53,12 +88,13 @@ void multiply_tile(const float* a, const float* b, float* c, int depth, bool add
 }
 
 /// Tiles have even numbers of rows.
-template <Product product, int n_vectors, int most_rows = kMostRows>
-void multiply_rows(const float* a, const float* b, float* c, int n_rows, int depth, bool add) {
+template <Product product, int n_vectors, int most_rows = kMostRows, class Storage>
+void multiply_rows(const float* a, const float* b, float* c, int n_rows, int depth, bool add,
+                   const Output<Storage>& out, int first, int d) {
   if (n_rows == most_rows) {
-    multiply_tile<product, most_rows, n_vectors>(a, b, c, depth, add);
+    multiply_tile<product, most_rows, n_vectors>(a, b, c, depth, add, out, first, d);
   } else if constexpr (most_rows > 2) {
-    multiply_rows<product, n_vectors, most_rows - 2>(a, b, c, n_rows, depth, add);
+    multiply_rows<product, n_vectors, most_rows - 2>(a, b, c, n_rows, depth, add, out, first, d);
   }
 }
 
@@ -76,7 +112,7 @@ class Prefetch {
   }
 
   void ask_for_some() {
-    constexpr int kLines = 32, kLineBytes = 64;
+    constexpr int kLines = 64, kLineBytes = 64;
     for (int n_lines = 0; n_lines < kLines && row_ < n_rows_; ++row_) {
       for (int i = 0; i < n_streams_; ++i) {
         const char* begin = streams_[i].data + row_ * streams_[i].stride;
@@ -95,11 +131,10 @@ class Prefetch {
   int first_, n_rows_, row_bytes_;
 };
 
-/// Writes, or adds to, c. An odd number of rows is rounded up; columns are counted in vectors. Calls
-/// after(first row, number of rows) when rows of c are done: what it stores goes out while the next tile is computed.
-template <Product product, class Function>
+/// Writes, or adds to, c, and in the end to `out`. An odd number of rows is rounded up; columns are counted in vectors.
+template <Product product, class Storage>
 void multiply(const float* a, const float* b, float* c, int n_rows, int n_vectors, int depth, bool add, Prefetch& ahead,
-              Function after) {
+              const Output<Storage>& out) {
   using S = Strides<product>;
   const int n_pairs = (n_rows + 1) / 2;
   const int n_tiles = (n_pairs + kMostRows / 2 - 1) / (kMostRows / 2);
@@ -108,23 +143,17 @@ void multiply(const float* a, const float* b, float* c, int n_rows, int n_vector
     const int end = 2 * (n_pairs * (tile + 1) / n_tiles);
     const float* a_tile = a + first * S::a_row;
     for (int v = 0; v < n_vectors; v += kTileVectors) {
-      float* c_tile = c + first * S::c + v * kLanes;
+      const int d = v * kLanes;
+      float* c_tile = c + first * S::c + d;
       if (v + kTileVectors <= n_vectors) {
-        multiply_rows<product, kTileVectors>(a_tile, b + v * kLanes, c_tile, end - first, depth, add);
+        multiply_rows<product, kTileVectors>(a_tile, b + d, c_tile, end - first, depth, add, out, first, d);
       } else {
-        multiply_rows<product, 1>(a_tile, b + v * kLanes, c_tile, end - first, depth, add);
+        multiply_rows<product, 1>(a_tile, b + d, c_tile, end - first, depth, add, out, first, d);
       }
       ahead.ask_for_some();
     }
-    after(first, (end < n_rows ? end : n_rows) - first);
     first = end;
   }
-}
-
-template <Product product>
-void multiply(const float* a, const float* b, float* c, int n_rows, int n_vectors, int depth, bool add,
-              Prefetch& ahead) {
-  multiply<product>(a, b, c, n_rows, n_vectors, depth, add, ahead, [](int, int) {});
 }
 
 }  // namespace

@@ -32,37 +32,47 @@ inline T* row(const Rows<T>& rows, int64_t atom) {
   return rows.data + atom * rows.stride;
 }
 
-// Rows of d_head elements, a multiple of 8, in vectors: the last may hold 8 elements only, the rest of it is then zero.
+// Rows of d_head elements, a multiple of 8, in vectors. The last may be half a vector of 16, the rest of it is then
+// zero.
 
-inline Vec load_row(const float* x, int n) {
-  if (kLanes <= 8 || n >= kLanes) return load(x);
+struct Whole {};
+struct Half {};
+
+/// Calls f(index of the first element, Whole or Half) for the vectors of a row.
+template <class Function>
+inline void for_each_vector(int d_head, Function f) {
+  int d = 0;
+  for (; d + kLanes <= d_head; d += kLanes) f(d, Whole{});
+  if constexpr (kLanes > 8) {
+    if (d < d_head) f(d, Half{});
+  }
+}
+
+inline Vec load_row(const float* x, Whole) { return load(x); }
+
+inline Vec load_row(const BFloat16* x, Whole) { return widen(*reinterpret_cast<const LooseShortVec*>(x)); }
+
+inline Vec load_row(const float* x, Half) {
   Vec part{};
-  __builtin_memcpy(&part, x, 8 * sizeof(float));
+  __builtin_memcpy(&part, x, kBytes / 2);
   return part;
 }
 
-inline Vec load_row(const BFloat16* x, int n) {
-  if (kLanes <= 8 || n >= kLanes) return widen(*reinterpret_cast<const LooseShortVec*>(x));
+inline Vec load_row(const BFloat16* x, Half) {
   ShortVec part{};
-  __builtin_memcpy(&part, x, 8 * sizeof(BFloat16));
+  __builtin_memcpy(&part, x, kBytes / 4);
   return widen(part);
 }
 
-inline void store_row(float* x, Vec value, int n) {
-  if (kLanes <= 8 || n >= kLanes) {
-    store(x, value);
-  } else {
-    __builtin_memcpy(x, &value, 8 * sizeof(float));
-  }
-}
+inline void store_row(float* x, Vec value, Whole) { store(x, value); }
 
-inline void store_row(BFloat16* x, Vec value, int n) {
+inline void store_row(BFloat16* x, Vec value, Whole) { *reinterpret_cast<LooseShortVec*>(x) = narrow(value); }
+
+inline void store_row(float* x, Vec value, Half) { __builtin_memcpy(x, &value, kBytes / 2); }
+
+inline void store_row(BFloat16* x, Vec value, Half) {
   const ShortVec bits = narrow(value);
-  if (kLanes <= 8 || n >= kLanes) {
-    *reinterpret_cast<LooseShortVec*>(x) = bits;
-  } else {
-    __builtin_memcpy(x, &bits, 8 * sizeof(BFloat16));
-  }
+  __builtin_memcpy(x, &bits, kBytes / 4);
 }
 
 /// 2^x for x < 128, relative error below 2e-7; exactly 0 below -100, so that no product of it is subnormal.

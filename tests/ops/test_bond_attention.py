@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packflow import _C
-from packflow.ops import bond_attention, bond_table, reference
+from packflow.ops import bond_attention, bond_attention_qkv, bond_table, reference
 
 module = importlib.import_module("packflow.ops.bond_attention")
 NAMES = ("q", "k", "v", "edge_bias")
@@ -45,7 +45,9 @@ def native(qkv, edge_bias, cu_seqlens, bonds, grad_out, instruction_set=""):
     tables = cu_seqlens, bonds.row_ptr, bonds.column
     out, lse = module._attend_cpu(*inputs, *tables, instruction_set)
     assert lse.isfinite().all()
-    return [out, *module._differentiate_cpu(grad_out, *inputs, out, lse, *tables, instruction_set)]
+    grads = [torch.empty(x.shape, dtype=x.dtype) for x in inputs[:3]]
+    grad_bias = module._differentiate_cpu(grad_out, *inputs, out, lse, *tables, *grads, instruction_set)
+    return [out, *grads, grad_bias]
 
 
 def assert_close(got, expected, tolerance):
@@ -68,8 +70,8 @@ def instruction_set(request):
     return request.param
 
 
-# Around the vectors of 16, the panels of 32 queries and the blocks of 256 keys.
-SIZES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 64, 0, 97, 250, 255, 256, 257, 300, 513]
+# Around the vectors of 16, the panels of 64 queries and the blocks of 256 keys.
+SIZES = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 0, 97, 250, 255, 256, 257, 300, 513]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -245,11 +247,12 @@ def test_nan_shows():
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-def test_registered_with_torch(dtype):
+@pytest.mark.parametrize("fused", [False, True], ids=["q, k, v", "qkv"])
+def test_registered_with_torch(fused, dtype):
     qkv, edge_bias, cu_seqlens, bonds = make_batch([3, 17], 2, 8, dtype)
-    inputs = [x.detach().requires_grad_() for x in (*qkv.unbind(1), edge_bias)]
+    projections = [x.detach().requires_grad_() for x in ([qkv] if fused else qkv.unbind(1))]
     tiles = [bonds.row_ptr, bonds.column]  # the CPU kernel has no use for them
-    arguments = (*inputs, cu_seqlens, bonds.row_ptr, bonds.column, tiles)
+    arguments = (projections, edge_bias.requires_grad_(), cu_seqlens, bonds.row_ptr, bonds.column, tiles)
     torch.library.opcheck(torch.ops.packflow.bond_attention.default, arguments, rtol=1e-2, atol=1e-2)
 
 
@@ -260,6 +263,32 @@ def test_autograd_through_the_public_function(generator):
     inputs = [x.detach().requires_grad_() for x in (*qkv.unbind(1), edge_bias)]
     out = bond_attention(*inputs, cu_seqlens, bonds)
     assert_close([out, *torch.autograd.grad(out, inputs, grad_out)], exact(*batch, grad_out), TOLERANCE[torch.float32])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_one_projection_equals_its_slices(dtype, generator):
+    qkv, edge_bias, cu_seqlens, bonds = make_batch([30, 5, 300], 3, 24, dtype)
+    inputs = qkv.requires_grad_(), edge_bias.requires_grad_()
+    grad_out = torch.randn(335, 3, 24, generator=generator).to(dtype)
+    wide = torch.nn.functional.pad(qkv, (8, 8))[..., 8:-8]
+    outs = [
+        bond_attention(*qkv.unbind(1), edge_bias, cu_seqlens, bonds),
+        bond_attention_qkv(qkv, edge_bias, cu_seqlens, bonds),
+        bond_attention_qkv(wide, edge_bias, cu_seqlens, bonds),
+    ]
+    results = [(out, *torch.autograd.grad(out, inputs, grad_out)) for out in outs]
+    for result in results[1:]:
+        assert all(torch.equal(x, y) for x, y in zip(result, results[0], strict=True))
+
+
+def test_the_gradient_of_one_projection_is_not_copied(generator):
+    qkv, edge_bias, cu_seqlens, bonds = make_batch([30, 5], 2, 16)
+    out = bond_attention_qkv(qkv.requires_grad_(), edge_bias, cu_seqlens, bonds)
+    with torch.profiler.profile() as profile:
+        torch.autograd.grad(out, qkv, torch.randn(35, 2, 16, generator=generator))
+    names = {event.name for event in profile.events()}
+    assert "packflow::bond_attention_backward" in names
+    assert not names & {"aten::copy_", "aten::cat", "aten::stack", "aten::add", "aten::clone"}
 
 
 def test_inputs_stay_as_they_were():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from packflow.ops import bond_attention, bond_table
+from packflow.ops import bond_attention, bond_attention_qkv, bond_table
 
 BOND_INDEX = torch.tensor([[0, 1, 4], [1, 0, 6]])
 CU_SEQLENS = torch.tensor([0, 4, 4, 9], dtype=torch.int32)
@@ -56,6 +56,20 @@ CALLS = {
         "column of bonds must be atoms of the edge's own crystal, 0 to 4, got 6 for edge 2",
     ),
 }
+FUSED = {
+    "not a tensor": ([0.0], TypeError, "qkv must be a torch.Tensor, got list"),
+    "three axes": (torch.zeros(9, 2, 16), ValueError, "qkv must have shape ('n_atoms', 3, 'n_heads', 'd_head'), got (9, 2, 16)"),
+    "two of three": (torch.zeros(9, 2, 2, 16), ValueError, "qkv must have shape ('n_atoms', 3, 'n_heads', 'd_head'), got (9, 2, 2, 16)"),
+    "float64": (torch.zeros(9, 3, 2, 16).double(), ValueError, "qkv must have dtype torch.float32 or torch.bfloat16, got torch.float64"),
+    "head dim of 12": (torch.zeros(9, 3, 2, 12), ValueError, "qkv must have a d_head that is a multiple of 8 up to 128, got 12"),
+    "strided last axis": (
+        torch.zeros(9, 3, 16, 2).mT,
+        ValueError,
+        "qkv must have a contiguous last axis, got strides (96, 32, 1, 2)",
+    ),
+    "more heads than biases": (torch.zeros(9, 3, 4, 16), ValueError, "edge_bias must have shape (3, 4), got (3, 2)"),
+    "more atoms than the table": (torch.zeros(10, 3, 2, 16), ValueError, "bonds.row_ptr must have shape (11,), got (10,)"),
+}
 TABLES = {
     "row_ptr of another size": ({"row_ptr": pointers(0, 3)}, "bonds.row_ptr must have shape (10,), got (2,)"),
     "row_ptr that falls": (
@@ -91,6 +105,13 @@ def test_message(arguments, name):
     change, error, message = CALLS[name]
     with pytest.raises(error, match=re.escape(message)):
         bond_attention(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_message_of_the_fused_form(arguments, name):
+    qkv, error, message = FUSED[name]
+    with pytest.raises(error, match=re.escape(message)):
+        bond_attention_qkv(qkv, *(arguments[x] for x in ("edge_bias", "cu_seqlens", "bonds")))
 
 
 @pytest.mark.parametrize("name", TABLES)

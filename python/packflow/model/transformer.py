@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from packflow.ops import BondTable, bond_attention
+from packflow.ops import BondTable, bond_attention_qkv
 
 
 class EncoderLayer(nn.Module):
@@ -24,8 +24,8 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, edge_bias: Tensor, atom_ptr: Tensor, bonds: BondTable) -> Tensor:
         """[n_atoms, d_model], [n_bonds, n_heads], [n_crystals + 1] -> [n_atoms, d_model]"""
-        q, k, v = self.attention_in(self.norm_attention(x)).unflatten(1, (3, self.n_heads, -1)).unbind(1)
-        x = x + self.attention_out(bond_attention(q, k, v, edge_bias, atom_ptr, bonds).flatten(1))
+        qkv = self.attention_in(self.norm_attention(x)).unflatten(1, (3, self.n_heads, -1))
+        x = x + self.attention_out(bond_attention_qkv(qkv, edge_bias, atom_ptr, bonds).flatten(1))
         return x + self.feedforward_out(gelu(self.feedforward_in(self.norm_feedforward(x)), approximate="tanh"))
 
 

@@ -2,7 +2,7 @@
 
 from packflow.ops._crystals import problems
 from packflow.ops.amd import amd, pdd
-from packflow.ops.bond_attention import BondTable, bond_attention, bond_table
+from packflow.ops.bond_attention import BondTable, bond_attention, bond_attention_qkv, bond_table
 from packflow.ops.clash import clash
 from packflow.ops.min_image import min_image
 from packflow.ops.neighbors import NeighborList, neighbors
@@ -13,6 +13,7 @@ __all__ = [
     "NeighborList",
     "amd",
     "bond_attention",
+    "bond_attention_qkv",
     "bond_table",
     "clash",
     "min_image",

@@ -86,8 +86,8 @@ def bond_attention(
     """Softmax attention within each crystal with a bias at the bonded pairs (paper, eq. 6); differentiable once.
 
     logit(i, j) = q_i . k_j / sqrt(d_head) + sum of edge_bias over the edges from i to j. The paper's learnable baseline per
-    head is left out: it is the same along a row and cancels in the softmax. q, k and v may be strided, for instance slices of
-    one [n_atoms, 3, n_heads, d_head] tensor, as long as their last axis is contiguous. Sums are in float32, and results do not
+    head is left out: it is the same along a row and cancels in the softmax. q, k and v may be strided, as long as their last
+    axis is contiguous; for the three of one projection see `bond_attention_qkv`. Sums are in float32, and results do not
     depend on the number of threads.
 
     Args:
@@ -102,30 +102,58 @@ def bond_attention(
     Returns:
         Weighted sums of the values, in the dtype of q. [n_atoms, n_heads, d_head]
     """
-    sizes = check_tensor("q", q, ("n_atoms", "n_heads", "d_head"), DTYPES)
-    d_head, n_bonds = sizes["d_head"], len(bonds.column)
+    check_tensor("q", q, ("n_atoms", "n_heads", "d_head"), DTYPES)
+    return _checked({"q": q, "k": k, "v": v}, edge_bias, cu_seqlens, bonds)
+
+
+def bond_attention_qkv(
+    qkv: Tensor,  # [n_atoms, 3, n_heads, d_head]
+    edge_bias: Tensor,  # [n_bonds, n_heads]
+    cu_seqlens: Tensor,  # [n_crystals + 1]
+    bonds: BondTable,
+) -> Tensor:
+    """`bond_attention(*qkv.unbind(1), ...)`, whose gradient is written in place: torch would join those of the three slices by a copy.
+
+    Args:
+        qkv: Queries, keys and values of one projection, with a contiguous last axis. [n_atoms, 3, n_heads, d_head]
+        edge_bias, cu_seqlens, bonds: As for `bond_attention`.
+
+    Returns:
+        Weighted sums of the values, in the dtype of qkv. [n_atoms, n_heads, d_head]
+    """
+    check_tensor("qkv", qkv, ("n_atoms", 3, "n_heads", "d_head"), DTYPES)
+    return _checked({"qkv": qkv}, edge_bias, cu_seqlens, bonds)
+
+
+def _checked(projections: dict[str, Tensor], edge_bias: Tensor, cu_seqlens: Tensor, bonds: BondTable) -> Tensor:
+    """The op after the checks that its two forms share. `projections`: arguments by name, the first of a right shape and dtype."""
+    name, x = next(iter(projections.items()))
+    n_atoms, (n_heads, d_head), n_bonds = len(x), x.shape[-2:], len(bonds.column)
     if d_head % DIMS_STEP or not 0 < d_head <= MOST_DIMS:
-        raise ValueError(f"q must have a d_head that is a multiple of {DIMS_STEP} up to {MOST_DIMS}, got {d_head}")
-    check_tensor("k", k, tuple(q.shape), q.dtype, q.device)
-    check_tensor("v", v, tuple(q.shape), q.dtype, q.device)
-    for name, x in (("q", q), ("k", k), ("v", v)):
-        if x.stride(2) != 1:
-            raise ValueError(f"{name} must have a contiguous last axis, got strides {x.stride()}")
-    check_tensor("edge_bias", edge_bias, (n_bonds, sizes["n_heads"]), torch.float32, q.device)
-    check_tensor("cu_seqlens", cu_seqlens, ("n_crystals + 1",), torch.int32, q.device)
+        raise ValueError(f"{name} must have a d_head that is a multiple of {DIMS_STEP} up to {MOST_DIMS}, got {d_head}")
+    for name, projection in projections.items():
+        check_tensor(name, projection, tuple(x.shape), x.dtype, x.device)
+        if projection.stride(-1) != 1:
+            raise ValueError(f"{name} must have a contiguous last axis, got strides {projection.stride()}")
+    check_tensor("edge_bias", edge_bias, (n_bonds, n_heads), torch.float32, x.device)
+    check_tensor("cu_seqlens", cu_seqlens, ("n_crystals + 1",), torch.int32, x.device)
     if len(cu_seqlens) == 0:
         raise ValueError("cu_seqlens must hold at least one pointer, got none")
-    check_tensor("bonds.row_ptr", bonds.row_ptr, (sizes["n_atoms"] + 1,), torch.int32, q.device)
-    check_tensor("bonds.column", bonds.column, (n_bonds,), torch.int32, q.device)
-    out, _ = _attend(q, k, v, edge_bias, cu_seqlens, bonds.row_ptr, bonds.column, list(bonds.tiles))
+    check_tensor("bonds.row_ptr", bonds.row_ptr, (n_atoms + 1,), torch.int32, x.device)
+    check_tensor("bonds.column", bonds.column, (n_bonds,), torch.int32, x.device)
+    out, _ = _attend(list(projections.values()), edge_bias, cu_seqlens, bonds.row_ptr, bonds.column, list(bonds.tiles))
     return out
+
+
+def _split(projections: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values, [n_atoms, n_heads, d_head] each, of a list that holds the three or one of [n_atoms, 3, n_heads, d_head]."""
+    q, k, v = projections if len(projections) == 3 else projections[0].unbind(1)
+    return q, k, v
 
 
 @torch.library.custom_op("packflow::bond_attention", mutates_args=())
 def _attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    projections: list[Tensor],
     edge_bias: Tensor,
     cu_seqlens: Tensor,
     row_ptr: Tensor,
@@ -133,6 +161,7 @@ def _attend(
     tiles: list[Tensor],
 ) -> tuple[Tensor, Tensor]:
     """The sums, and the logarithm of the sum of exp(logit) of each row. [n_atoms, n_heads, d_head], [n_heads, n_atoms]"""
+    q, k, v = _split(projections)
     if q.is_cuda:
         from packflow.kernels.bond_attention import TileTable, bond_attention_fwd
 
@@ -143,9 +172,7 @@ def _attend(
 @torch.library.custom_op("packflow::bond_attention_backward", mutates_args=())
 def _differentiate(
     grad_out: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    projections: list[Tensor],
     edge_bias: Tensor,
     out: Tensor,
     lse: Tensor,
@@ -153,41 +180,44 @@ def _differentiate(
     row_ptr: Tensor,
     column: Tensor,
     tiles: list[Tensor],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of q, k, v and edge_bias."""
+) -> tuple[list[Tensor], Tensor]:
+    """Gradients of the projections and of edge_bias."""
     grad_out = grad_out if grad_out.stride(2) == 1 else grad_out.contiguous()
-    if q.is_cuda:
+    grads = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in projections]
+    arguments = grad_out, *_split(projections), edge_bias, out, lse, cu_seqlens, row_ptr, column
+    if grad_out.is_cuda:
         from packflow.kernels.bond_attention import TileTable, bond_attention_bwd
 
-        table = TileTable(*tiles)
-        return bond_attention_bwd(grad_out, q, k, v, edge_bias, out, lse, cu_seqlens, row_ptr, column, table)
-    return _differentiate_cpu(grad_out, q, k, v, edge_bias, out, lse, cu_seqlens, row_ptr, column)
+        return grads, bond_attention_bwd(*arguments, TileTable(*tiles), *_split(grads))
+    return grads, _differentiate_cpu(*arguments, *_split(grads))
 
 
 @_attend.register_fake
-def _(q: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
+def _(projections: list[Tensor], *rest: object) -> tuple[Tensor, Tensor]:
+    q, _, _ = _split(projections)
     return q.new_empty(q.shape), q.new_empty(q.shape[1], q.shape[0], dtype=torch.float32)
 
 
 @_differentiate.register_fake
-def _(grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, edge_bias: Tensor, *rest: object) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape), edge_bias.new_empty(edge_bias.shape)
+def _(grad_out: Tensor, projections: list[Tensor], edge_bias: Tensor, *rest: object) -> tuple[list[Tensor], Tensor]:
+    return [x.new_empty(x.shape) for x in projections], edge_bias.new_empty(edge_bias.shape)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:  # noqa: ANN401
-    q, k, v, edge_bias, cu_seqlens, row_ptr, column, tiles = inputs
+    projections, edge_bias, cu_seqlens, row_ptr, column, tiles = inputs
+    ctx.n_projections = len(projections)
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(q, k, v, edge_bias, *output, cu_seqlens, row_ptr, column, *tiles)
+    ctx.save_for_backward(*projections, edge_bias, *output, cu_seqlens, row_ptr, column, *tiles)
 
 
-def _backward(ctx: Any, grad_out: Tensor | None, _grad_lse: None) -> tuple[Tensor | list[None] | None, ...]:  # noqa: ANN401
-    saved = ctx.saved_tensors
-    tiles = list(saved[9:])
+def _backward(ctx: Any, grad_out: Tensor | None, _grad_lse: None) -> tuple[Tensor | list[Tensor] | list[None] | None, ...]:  # noqa: ANN401
+    projections, saved = list(ctx.saved_tensors[: ctx.n_projections]), ctx.saved_tensors[ctx.n_projections :]
+    tables, tiles = saved[:6], list(saved[6:])
     of_tables = None, None, None, [None] * len(tiles)
     if grad_out is None:
-        return (None, None, None, None, *of_tables)
-    return (*_differentiate(grad_out, *saved[:9], tiles), *of_tables)
+        return ([None] * len(projections), None, *of_tables)
+    return (*_differentiate(grad_out, projections, *tables, tiles), *of_tables)
 
 
 _attend.register_autograd(_backward, setup_context=_save)
@@ -228,11 +258,13 @@ def _differentiate_cpu(
     cu_seqlens: Tensor,
     row_ptr: Tensor,
     column: Tensor,
+    grad_q: Tensor,
+    grad_k: Tensor,
+    grad_v: Tensor,
     instruction_set: str = "",
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
+) -> Tensor:
+    """Writes grad_q, grad_k and grad_v, returns the gradient of edge_bias; for `instruction_set` see `_attend_cpu`."""
     tables = [x.contiguous() for x in (edge_bias, cu_seqlens, row_ptr, column)]
-    grad_q, grad_k, grad_v = (torch.empty(q.shape, dtype=q.dtype) for _ in range(3))
     grad_bias = torch.empty(edge_bias.shape)
     kernel = _C.bond_attention_backward_float32 if q.dtype == torch.float32 else _C.bond_attention_backward_bfloat16
     kernel(
@@ -250,4 +282,4 @@ def _differentiate_cpu(
         torch.get_num_threads(),
         instruction_set,
     )
-    return grad_q, grad_k, grad_v, grad_bias
+    return grad_bias
