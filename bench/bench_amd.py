@@ -1,4 +1,4 @@
-"""`amd` with k = 100 against the package average-minimum-distance, one thread."""
+"""`amd` and `pdd` with k = 100 against the package average-minimum-distance, one thread."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from cases import Case, measured
 from harness import compare, smallest
 from peers import crystals_of
 
-from packflow.ops import amd
+from packflow.ops import amd, pdd
 
 K = 100
 
 
-def with_package(case: Case):
+def sets_of(case: Case) -> list[independent.PeriodicSet]:
+    return [independent.PeriodicSet(x.positions, x.cell) for x in crystals_of(case)]
+
+
+def amds(case: Case):
     """Compiled by numba at its first call, outside the clock."""
-    sets = [independent.PeriodicSet(x.positions, x.cell) for x in crystals_of(case)]
+    sets = sets_of(case)
     return lambda: np.stack([independent.AMD(x, K) for x in sets])
+
+
+def pdds(case: Case):
+    """Rows in the order of the atoms, neither merged nor with their weights."""
+    sets = sets_of(case)
+    return lambda: np.concatenate([independent.PDD(x, K, lexsort=False, collapse=False)[:, 1:] for x in sets])
 
 
 def check(ours: torch.Tensor, theirs: np.ndarray) -> None:
@@ -32,17 +42,18 @@ def main() -> None:
     quick = smallest()
     case = measured(4 if quick else 64)
     batch = case.positions.double(), case.cell.double(), case.atom_ptr
-    compare(
-        "amd",
-        f"{case.name}, k = {K}",
-        "average-minimum-distance",
-        lambda: amd(*batch, K),
-        with_package(case),
-        check,
-        ("crystals", len(case.cell)),
-        packages=("average-minimum-distance", "numba"),
-        quick=quick,
-    )
+    for op, call, peer in (("amd", amd, amds), ("pdd", pdd, pdds)):
+        compare(
+            op,
+            f"{case.name}, k = {K}",
+            "average-minimum-distance",
+            lambda call=call: call(*batch, K),
+            peer(case),
+            check,
+            ("crystals", len(case.cell)),
+            packages=("average-minimum-distance", "numba"),
+            quick=quick,
+        )
 
 
 if __name__ == "__main__":

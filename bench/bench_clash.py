@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import torch
 import vesin
 from ase.neighborlist import primitive_neighbor_list
-from cases import Case, cases
+from cases import Case, cases, measured
 from harness import compare, smallest
+from peers import crystals_of
 
 from packflow.ops import clash
 
 SCALE = 0.75
-
-
-def crystals_of(case: Case) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, slice]]:
-    """Positions, cell and radii of each crystal in double and where its atoms lie: made once, outside the clock."""
-    positions, cell, radii = (x.double().numpy() for x in (case.positions, case.cell, case.radii))
-    slices = [slice(first, last) for first, last in itertools.pairwise(case.atom_ptr.tolist())]
-    return [(np.ascontiguousarray(positions[s]), np.ascontiguousarray(c), radii[s], s) for s, c in zip(slices, cell, strict=True)]
 
 
 def with_vesin(case: Case):
@@ -30,10 +22,10 @@ def with_vesin(case: Case):
 
     def run():
         in_clash = np.zeros(len(case.positions), dtype=bool)
-        for positions, cell, radii, atoms in crystals:
-            i, j, distance = neighbors.compute(positions, cell, True, "ijd", copy=False)
-            close = distance < SCALE * (radii[i] + radii[j])
-            flags = in_clash[atoms]
+        for x in crystals:
+            i, j, distance = neighbors.compute(x.positions, x.cell, True, "ijd", copy=False)
+            close = distance < SCALE * (x.radii[i] + x.radii[j])
+            flags = in_clash[x.place]
             flags[i[close]] = True
             flags[j[close]] = True
         return in_clash
@@ -47,9 +39,9 @@ def with_ase(case: Case):
 
     def run():
         in_clash = np.zeros(len(case.positions), dtype=bool)
-        for positions, cell, radii, atoms in crystals:
-            i, j, distance = primitive_neighbor_list("ijd", (True, True, True), cell, positions, cutoff)
-            in_clash[atoms][i[distance < SCALE * (radii[i] + radii[j])]] = True
+        for x in crystals:
+            i, j, distance = primitive_neighbor_list("ijd", (True, True, True), x.cell, x.positions, cutoff)
+            in_clash[x.place][i[distance < SCALE * (x.radii[i] + x.radii[j])]] = True
         return in_clash
 
     return run
@@ -62,7 +54,7 @@ def check(ours: torch.Tensor, theirs: np.ndarray) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     quick = smallest()
-    for case in cases(quick):
+    for case in [measured(4 if quick else 64), *cases(quick)]:
         peers = {"vesin": with_vesin(case), "ase": with_ase(case)}
         pairs = float((case.atom_ptr.diff().double() ** 2).sum())
         for peer, theirs in peers.items():

@@ -17,11 +17,13 @@ class OneCrystal:
     positions: [n_atoms, 3], Å, inside the cell.
     cell:      [3, 3], rows are the lattice vectors, Å.
     radii:     [n_atoms], Å.
+    place:     where its atoms lie in the case.
     """
 
     positions: np.ndarray
     cell: np.ndarray
     radii: np.ndarray
+    place: slice
 
     @property
     def atoms(self) -> ase.Atoms:
@@ -35,5 +37,6 @@ def crystals_of(case: Case) -> list[OneCrystal]:
     crystals = []
     for (first, last), cell in zip(itertools.pairwise(case.atom_ptr.tolist()), cells, strict=True):
         fractional = positions[first:last] @ np.linalg.inv(cell) % 1.0
-        crystals.append(OneCrystal(np.ascontiguousarray(fractional @ cell), np.ascontiguousarray(cell), radii[first:last]))
+        place = slice(first, last)
+        crystals.append(OneCrystal(np.ascontiguousarray(fractional @ cell), np.ascontiguousarray(cell), radii[place], place))
     return crystals

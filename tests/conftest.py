@@ -1,12 +1,8 @@
 """Shared by all tests: one thread, a seed, NaN in unwritten memory, random crystals."""
 
 import csv
-import sys
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
-import pyarrow as pa
 import pytest
 import torch
 
@@ -85,48 +81,3 @@ def dataset_folder(cif_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("dataset") / "crystals"
     prepare(cif_folder, out, PrepareConfig(fractions=(0.6, 0.2, 0.2)), cif_folder / "table.csv", n_jobs=1, progress=False)
     return out
-
-
-@pytest.fixture
-def evaluate():
-    """packflow.evaluate.structures, on a stand-in for the tables of metrics as long as packflow.metrics has none."""
-    if "packflow.metrics.table" not in sys.modules and find_spec("packflow.metrics.table") is None:
-        sys.modules["packflow.metrics.table"], sys.modules["packflow.metrics.amd"] = stand_in()
-    from packflow.evaluate import structures
-
-    return structures
-
-
-def stand_in():
-    """The agreed interface with next to nothing behind it: volumes, and distances that are differences of volumes."""
-
-    def describe(atoms, seconds=None):
-        volume = torch.linalg.det(atoms.cell).abs()
-        columns = {"volume": pa.array(volume.numpy(), from_pandas=True), "density": pa.array((1 / volume).numpy(), from_pandas=True)}
-        if seconds is not None:
-            columns["seconds"] = pa.array(seconds)
-        return pa.table({**columns, "problem": ["" if n else "no atoms" for n in atoms.sizes.tolist()]})
-
-    def amd_distance(predictions, references, reference_of):
-        volumes = [torch.linalg.det(x.cell).abs() for x in (predictions, references)]
-        return (volumes[0] - volumes[1][reference_of]).abs()
-
-    def compare(predictions, references, reference_of, pdd=False, seconds=None):
-        table = describe(predictions, seconds).append_column("reference", pa.array(reference_of.tolist()))
-        distance = pa.array(amd_distance(predictions, references, reference_of).numpy(), from_pandas=True)
-        for name in ["amd_distance", *(["pdd_distance"] if pdd else [])]:
-            table = table.append_column(name, distance)
-        return table
-
-    def summary(table, by=None):
-        good = [row for row in table.to_pylist() if not row["problem"]]
-        groups = {}
-        for row in good:
-            groups.setdefault(row[by] if by else "", []).append(row["volume"])
-        means = [sum(x) / len(x) for x in groups.values()]
-        row = {"metric": "volume", "unit": "Å3", "mean": sum(means) / len(means) if means else None, "n_values": len(good), "n_missing": 0}
-        return pa.Table.from_pylist([row | ({"n_groups": len(groups)} if by else {})])
-
-    table, amd = ModuleType("packflow.metrics.table"), ModuleType("packflow.metrics.amd")
-    table.describe, table.compare, table.summary, amd.amd_distance = describe, compare, summary, amd_distance
-    return table, amd

@@ -111,7 +111,6 @@ def predictions(weights, tmp_path):
     return tmp_path / "sampled"
 
 
-@pytest.mark.usefixtures("evaluate")
 def test_metrics(predictions, tmp_path, capfd):
     capfd.readouterr()
     assert main(["metrics", str(predictions), "--out", str(tmp_path / "m.parquet")]) == 0
@@ -129,7 +128,6 @@ def test_metrics(predictions, tmp_path, capfd):
     assert [float(row["volume"]) for row in rows] == pytest.approx([row["volume"] for row in good], rel=1e-4)
 
 
-@pytest.mark.usefixtures("evaluate")
 def test_metrics_with_reference(predictions, cif_folder, tmp_path, capfd):
     words = ["metrics", str(predictions), "--reference", str(cif_folder / "2019369.cif")]
     assert main([*words, "--pdd", "--by", "molecule", "--out", str(tmp_path / "m.csv")]) == 0
@@ -145,7 +143,6 @@ def test_metrics_with_reference(predictions, cif_folder, tmp_path, capfd):
         assert float(one["amd_distance"] or 0) == pytest.approx(float(other["amd_distance"] or 0))
 
 
-@pytest.mark.usefixtures("evaluate")
 def test_metrics_shows_why_structures_failed(tmp_path, cif_folder, capfd):
     (tmp_path / "good.cif").write_bytes((cif_folder / "2019369.cif").read_bytes())
     (tmp_path / "bad[0].cif").write_text("junk")
@@ -160,7 +157,6 @@ def test_metrics_shows_why_structures_failed(tmp_path, cif_folder, capfd):
     assert "more7" not in capfd.readouterr().out
 
 
-@pytest.mark.usefixtures("evaluate")
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -6,6 +6,7 @@ import torch
 
 from packflow.data.structure_set import Entry, StructureSet, entry_of
 from packflow.errors import InputError
+from packflow.evaluate import structures as evaluate
 from packflow.structure.sites import Sites
 
 
@@ -26,7 +27,7 @@ def references_of(rows):
     return rows["reference"].to_pylist()
 
 
-def test_without_references(evaluate):
+def test_without_references():
     read = structures(("a", "CO", 5.0), ("b", "CO", "no valid cell: flat"), ("c", "", 6.0), index=[3, 4, 5], volume=[1, 2, 3])
     rows = evaluate.evaluate(read)
     assert rows["name"].to_pylist() == ["a", "b", "c"]
@@ -41,14 +42,14 @@ def test_without_references(evaluate):
     assert next(iter(summary.values()))["n_values"] == 2
 
 
-def test_wall_time_and_mixed_columns(evaluate):
+def test_wall_time_and_mixed_columns():
     rows = evaluate.evaluate(structures(("a", "", 5.0), ("b", "", 5.0), seconds=[1.5, None], tag=[1, "x"]))
     assert rows["seconds"].to_pylist()[0] == 1.5
     assert rows["tag"].to_pylist() == ["1", "x"]
     assert "seconds" not in evaluate.evaluate(structures(("a", "", 5.0), tag=["x"])).column_names
 
 
-def test_one_reference_for_all(evaluate):
+def test_one_reference_for_all():
     rows = evaluate.evaluate(structures(("a", "CO", 5.0), ("b", "", 6.0), ("c", "", "junk")), structures(("x", "", 6.0)))
     assert references_of(rows) == ["x"] * 3
     distance = rows["amd_distance"].to_pylist()
@@ -58,7 +59,7 @@ def test_one_reference_for_all(evaluate):
     assert "pdd_distance" not in rows.column_names
 
 
-def test_by_name(evaluate):
+def test_by_name():
     """The whole name, else what precedes "#"; a failed prediction needs no reference."""
     predictions = structures(("b#0", "", 6.0), ("a", "", 5.0), ("b#1", "", 6.5), ("junk", "", "not readable"))
     references = structures(("a", "", 5.0), ("b", "", 6.0), ("b#1", "", 6.5))
@@ -71,7 +72,7 @@ def test_by_name(evaluate):
     assert rows["problem"].to_pylist()[3] == "not readable"
 
 
-def test_by_molecule(evaluate):
+def test_by_molecule():
     """Equal molecules whatever their SMILES; of two polymorphs the nearer."""
     predictions = structures(("p", "OC", 6.6), ("q", "CO", 5.1), ("r", "C=O", 5.0))
     references = structures(("x", "CO", 5.0), ("y", "C=O", 5.0), ("z", "CO", 6.5), ("w", "CO", "disorder"))
@@ -82,7 +83,7 @@ def test_by_molecule(evaluate):
     assert means["n_groups"] == 2
 
 
-def test_by_order(evaluate):
+def test_by_order():
     rows = evaluate.evaluate(structures(("p", "", 5.0), ("q", "", 6.0)), structures(("q", "", 5.0), ("p", "", 6.0)), "order")
     assert references_of(rows) == ["q", "p"]
     assert rows["amd_distance"].to_pylist() == pytest.approx([0, 0], abs=1e-6)
@@ -102,19 +103,19 @@ def test_by_order(evaluate):
         ("nearest", [("a", "", 5.0)], "match must be one of auto, name, molecule, order, got 'nearest'"),
     ],
 )
-def test_what_has_no_reference(evaluate, match, references, message):
+def test_what_has_no_reference(match, references, message):
     with pytest.raises(InputError, match=message) as error:
         evaluate.evaluate(structures(("a", "CO", 5.0), ("b", "CO", 5.0)), structures(*references), match)
     assert "\n" not in str(error.value)
 
 
-def test_long_lists_are_cut(evaluate):
+def test_long_lists_are_cut():
     predictions = structures(*((f"p{k}", "", 5.0) for k in range(30)))
     with pytest.raises(InputError, match=r"p0, p1, p2, p3, p4 and 25 more$"):
         evaluate.evaluate(predictions, structures(("x", "", 5.0)), "name")
 
 
-def test_bonds_reach_the_metrics(evaluate):
+def test_bonds_reach_the_metrics():
     """What is recognized is passed on as bonds; a set of failures alone is a table too."""
     assert structures(("a", "CO", 5.0)).atoms.bond_index.tolist() == [[0, 1], [1, 0]]
     rows = evaluate.evaluate(structures(("a", "", "junk"), ("b", "", "junk")), structures(("x", "", 5.0)))

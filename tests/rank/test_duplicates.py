@@ -5,14 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import linprog
 from scipy.spatial.transform import Rotation
 
 from packflow.ops import pdd
 from packflow.rank import duplicates
 from packflow.rank import same_pdd as same_pdd_module
 from packflow.rank.duplicates import compositions, failures
-from packflow.rank.same_pdd import SamePdd, rows_distance
+from packflow.rank.same_pdd import SamePdd
 from packflow.structure import AtomsBatch
 from packflow.structure.cif import read_cif
 from packflow.structure.recognize import recognize
@@ -227,32 +226,6 @@ def test_rows_are_computed_in_blocks(planted, monkeypatch):
     found = duplicates(atoms, k=K)
     assert torch.equal(found.group, expected.group)
     assert partition(found.group) == partition(crystal)
-
-
-def transport(a, b):
-    """The earth mover's distance as a linear program."""
-    cost = np.abs(a[:, None] - b[None]).max(-1)
-    rows = np.kron(np.eye(len(a)), np.ones(len(b)))
-    columns = np.kron(np.ones(len(a)), np.eye(len(b)))
-    weights = np.concatenate([np.full(len(a), 1 / len(a)), np.full(len(b), 1 / len(b))])
-    return linprog(cost.ravel(), A_eq=np.concatenate([rows, columns]), b_eq=weights).fun
-
-
-@pytest.mark.parametrize("sizes", [(1, 1), (4, 4), (3, 6), (4, 6), (5, 2)])
-def test_rows_distance_is_the_transport(sizes):
-    rng = np.random.default_rng(sum(sizes))
-    a, b = (rng.random((size, 7)) for size in sizes)
-    assert rows_distance(a, b) == pytest.approx(transport(a, b), abs=1e-9)
-    assert rows_distance(a, b) == pytest.approx(rows_distance(b, a), abs=1e-12)
-    assert rows_distance(a, b) >= np.abs(a.mean(0) - b.mean(0)).max() - 1e-12
-
-
-def test_rows_distance_is_that_of_average_minimum_distance(crystals):
-    peer = pytest.importorskip("amd", reason="average-minimum-distance (extra bench) is not installed")
-    rows = [pdd(*(getattr(batch(*c), name) for name in ("positions", "cell", "atom_ptr")), K).numpy() for c in crystals[:3]]
-    for a, b in itertools.combinations(rows, 2):
-        weighted = [np.column_stack([np.full(len(x), 1 / len(x)), x]) for x in (a, b)]
-        assert rows_distance(a, b) == pytest.approx(peer.EMD(*weighted), abs=1e-6)  # its simplex stops there
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])

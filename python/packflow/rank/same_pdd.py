@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 
+from packflow.metrics.pdd import earth_movers_distance
 from packflow.ops import pdd
 from packflow.structure import AtomsBatch
 
@@ -16,25 +15,11 @@ from packflow.structure import AtomsBatch
 BLOCK_VALUES = 2**23
 
 
-def rows_distance(
-    rows: np.ndarray,  # [n_rows, k]
-    other: np.ndarray,  # [n_other, k]
-) -> float:
-    """Earth mover's distance in Å between two sets of equally heavy PDD rows, L-infinity between rows.
-
-    Both sets are repeated to their least common number of rows, where the best transport is an assignment.
-    """
-    common = math.gcd(len(rows), len(other))
-    cost = cdist(rows, other, "chebyshev")
-    cost = cost.repeat(len(other) // common, 0).repeat(len(rows) // common, 1)
-    return float(cost[linear_sum_assignment(cost)].mean())
-
-
 class SamePdd:
     """Confirms by PDD what the AMD, its mean, leaves open; computes rows when asked, so that few are held at a time.
 
-    Atoms are matched with atoms of the same element only: the mean over elements, by their shares, of `rows_distance`. That is never less
-    than the AMD distance, so no pair is lost to a search by AMD.
+    Atoms are matched with atoms of the same element only: the mean over elements, by their shares, of `earth_movers_distance`. That is
+    never less than the AMD distance, so no pair is lost to a search by AMD.
     """
 
     def __init__(self, atoms: AtomsBatch, k: int, tolerance: float) -> None:
@@ -67,7 +52,7 @@ class SamePdd:
         total = 0.0
         for element in np.unique(elements).tolist():
             mine = elements == element
-            total += mine.mean() * rows_distance(rows[mine], other_rows[other_elements == element])
+            total += mine.mean() * earth_movers_distance(rows[mine], other_rows[other_elements == element])
         return total
 
     def _elements(self, structure: int) -> np.ndarray:
