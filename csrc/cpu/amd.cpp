@@ -12,14 +12,28 @@ namespace packflow::cpu {
 class AmdMemory {
  public:
   SearchMemory search;
-  Room<double> distances;
-  Room<int32_t> counters;
+  Room<double> numbers;
+  Room<int32_t> shells;
   std::vector<double> sums;
 };
 
 SearchMemory& search_memory(AmdMemory& memory) { return memory.search; }
-double* reserve_distances(AmdMemory& memory, int64_t n) { return memory.distances.reserve(2 * n); }
-int32_t* reserve_counters(AmdMemory& memory, int64_t n) { return memory.counters.reserve(n); }
+
+AmdTable reserve(AmdMemory& memory, int64_t n_atoms, int64_t n_images) {
+  double* const by_atom = memory.numbers.reserve(3 * n_atoms + 5 * n_images);
+  double* const by_image = by_atom + 3 * n_atoms;
+  int32_t* const shells = memory.shells.reserve(2 * n_images + 1);
+  return {by_atom,
+          by_atom + n_atoms,
+          by_atom + 2 * n_atoms,
+          by_image,
+          by_image + n_images,
+          by_image + 2 * n_images,
+          by_image + 3 * n_images,
+          by_image + 4 * n_images,
+          shells,
+          shells + n_images};
+}
 
 namespace {
 

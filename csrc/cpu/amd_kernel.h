@@ -19,11 +19,16 @@ struct AmdTask {
 /// Memory of one thread.
 class AmdMemory;
 
+/// Arrays of a thread, for one crystal and one atom of it.
+struct AmdTable {
+  double *atom_x, *atom_y, *atom_z;        // [n_atoms], wrapped positions, Å
+  double *offset_x, *offset_y, *offset_z;  // [n_images], the lattice vector from the wrapped atom to the image, Å
+  double *distances2, *sorted;             // [n_images], squared distances in Å2
+  int32_t *shell, *shell_end;              // [n_images], [n_images + 1]
+};
+
 SearchMemory& search_memory(AmdMemory& memory);
-/// Room for n numbers, and for their copy while they are sorted.
-double* reserve_distances(AmdMemory& memory, int64_t n);
-/// Room for n counters.
-int32_t* reserve_counters(AmdMemory& memory, int64_t n);
+AmdTable reserve(AmdMemory& memory, int64_t n_atoms, int64_t n_images);
 
 // The same source compiled for each instruction set; see amd_kernel.inl.
 #define PACKFLOW_DECLARE_AMD(isa)                                   \

@@ -7,10 +7,20 @@
 #include "search_memory.h"
 
 namespace packflow::cpu {
+
+class RdfMemory {
+ public:
+  SearchMemory search;
+  Room<int32_t> bins;
+};
+
+SearchMemory& search_memory(RdfMemory& memory) { return memory.search; }
+int32_t* reserve_bins(RdfMemory& memory, int64_t n) { return memory.bins.reserve(n); }
+
 namespace {
 
 template <class Real>
-using Kernel = void (*)(const RdfTask<Real>&, SearchMemory&);
+using Kernel = void (*)(const RdfTask<Real>&, RdfMemory&);
 
 template <class Real>
 Kernel<Real> kernel(InstructionSet set) {
@@ -29,7 +39,7 @@ void rdf(const CrystalView<Real>& crystals, double r_max, int n_bins, int64_t* c
          InstructionSet set) {
   const Kernel<Real> rdf_crystal = kernel<Real>(set);
   std::fill(counts, counts + crystals.n_crystals * n_bins, 0);
-  for_each<SearchMemory>(crystals.n_crystals, n_threads, [&](int64_t c, SearchMemory& memory) {
+  for_each<RdfMemory>(crystals.n_crystals, n_threads, [&](int64_t c, RdfMemory& memory) {
     const int64_t first = crystals.atom_ptr[c];
     const int n_atoms = crystals.atom_ptr[c + 1] - crystals.atom_ptr[c];
     if (n_atoms == 0) return;

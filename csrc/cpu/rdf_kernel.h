@@ -16,11 +16,18 @@ struct RdfTask {
   int64_t* counts;  // [n_bins], zero
 };
 
+/// Memory of one thread.
+class RdfMemory;
+
+SearchMemory& search_memory(RdfMemory& memory);
+/// Room for n bins.
+int32_t* reserve_bins(RdfMemory& memory, int64_t n);
+
 // The same source compiled for each instruction set; see rdf_kernel.inl.
-#define PACKFLOW_DECLARE_RDF(isa)                                      \
-  namespace isa {                                                      \
-  void rdf_crystal(const RdfTask<float>& task, SearchMemory& memory);  \
-  void rdf_crystal(const RdfTask<double>& task, SearchMemory& memory); \
+#define PACKFLOW_DECLARE_RDF(isa)                                   \
+  namespace isa {                                                   \
+  void rdf_crystal(const RdfTask<float>& task, RdfMemory& memory);  \
+  void rdf_crystal(const RdfTask<double>& task, RdfMemory& memory); \
   }
 PACKFLOW_DECLARE_RDF(baseline)
 PACKFLOW_DECLARE_RDF(avx2)

@@ -6,52 +6,44 @@
 namespace packflow::cpu::PACKFLOW_ISA {
 namespace {
 
-/// Bins of the lowest and the highest distance that each of kSearchStep images can have, given what float loses.
-struct Bins {
-  int32_t low[kSearchStep], high[kSearchStep];
-};
-
-Bins bins_of(const Search& s, int i, int place, float per_bin) {
-  const float *x = s.table.x + place, *y = s.table.y + place, *z = s.table.z + place;
+/// Bins of the lowest and of the highest distance that each of the n found images can have, given what float loses.
+void list_bins(const Search& s, int i, int n, float per_bin, int32_t* low, int32_t* high) {
+  const int32_t* const found = s.table.found;
+  const float *x = s.table.x, *y = s.table.y, *z = s.table.z;
   const float x0 = s.table.atom_x[i], y0 = s.table.atom_y[i], z0 = s.table.atom_z[i];
-  const float slack = float(s.slack), most = sqrtf(s.maybe2);
-  Bins bins;
+  const float slack = float(s.slack);
 #pragma omp simd
-  for (int k = 0; k < kSearchStep; ++k) {
-    const float dx = x[k] - x0, dy = y[k] - y0, dz = z[k] - z0;
+  for (int k = 0; k < n; ++k) {
+    const int place = found[k];
+    const float dx = x[place] - x0, dy = y[place] - y0, dz = z[place] - z0;
     const float distance = sqrtf(dx * dx + dy * dy + dz * dz);
-    // Images that are not near are not counted; the limit keeps their bins within an int.
-    const float d = distance < most ? distance : most;
-    bins.low[k] = int32_t((d - slack) * per_bin * (1.0f - 1e-6f));
-    bins.high[k] = int32_t((d + slack) * per_bin * (1.0f + 1e-6f));
+    low[k] = int32_t((distance - slack) * per_bin * (1.0f - 1e-6f));
+    high[k] = int32_t((distance + slack) * per_bin * (1.0f + 1e-6f));
   }
-  return bins;
 }
 
 template <class Real>
-void count(const RdfTask<Real>& task, SearchMemory& memory) {
-  const Search s = make_search(task.positions, task.cell, task.n_atoms, task.r_max, memory);
+void count(const RdfTask<Real>& task, RdfMemory& memory) {
+  const Search s = make_search(task.positions, task.cell, task.n_atoms, task.r_max, search_memory(memory));
   const double per_bin = task.n_bins / task.r_max;
+  int32_t* const low = reserve_bins(memory, 2 * int64_t(s.n_images));
+  int32_t* const high = low + s.n_images;
   for (int i = 0; i < s.n_atoms; ++i) {
     // Each pair once; it counts in both directions.
-    scan(s, i, true, [&](int place, uint32_t surely, uint32_t maybe) {
-      if (!(surely | maybe)) return;
-      const Bins bins = bins_of(s, i, place, float(per_bin));
-      for (uint32_t near = surely | maybe; near; near &= near - 1) {
-        const int k = __builtin_ctz(near);
-        int bin = bins.low[k];
-        if (bin != bins.high[k] || (maybe >> k & 1))
-          bin = rdf_bin(exact_distance2(s, i, image_at(s, place + k)), per_bin);
-        if (bin < task.n_bins) task.counts[bin] += 2;
-      }
-    });
+    const int n = find_places(s, i, true);
+    list_bins(s, i, n, float(per_bin), low, high);
+    for (int k = 0; k < n; ++k) {
+      int bin = low[k];
+      if (bin != high[k]) bin = rdf_bin(exact_distance2(s, i, image_at(s, s.table.found[k])), per_bin);
+      if (bin < task.n_bins) task.counts[bin] += 2;
+    }
   }
 }
 
 }  // namespace
 
-void rdf_crystal(const RdfTask<float>& task, SearchMemory& memory) { count(task, memory); }
+void rdf_crystal(const RdfTask<float>& task, RdfMemory& memory) { count(task, memory); }
 
-void rdf_crystal(const RdfTask<double>& task, SearchMemory& memory) { count(task, memory); }
+void rdf_crystal(const RdfTask<double>& task, RdfMemory& memory) { count(task, memory); }
 
 }  // namespace packflow::cpu::PACKFLOW_ISA

@@ -272,5 +272,14 @@ void scan(const Search& s, int i, bool half, Function f) {
   });
 }
 
+/// Lists the places of the images that are near atom i or may be; returns how many.
+int find_places(const Search& s, int i, bool half) {
+  int n = 0;
+  scan(s, i, half, [&](int place, uint32_t surely, uint32_t maybe) {
+    n += append_places(s.table.found + n, place, surely | maybe);
+  });
+  return n;
+}
+
 }  // namespace
 }  // namespace packflow::cpu::PACKFLOW_ISA

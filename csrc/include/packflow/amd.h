@@ -22,8 +22,8 @@ namespace packflow {
 /// A radius in Å around an atom that holds k others where atoms are evenly spread; too small where they are not.
 PACKFLOW_INLINE double amd_first_radius(const Lattice& l, int n_atoms, int64_t k) {
   const double volume = fabs(dot(l.a, cross(l.b, l.c)));
-  // 4/3 pi r^3 n_atoms / volume = k, and an eighth more.
-  return 1.125 * cbrt(0.238732414637843 * double(k) * volume / double(n_atoms));
+  // 4/3 pi r^3 n_atoms / volume = k, and a twentieth more.
+  return 1.05 * cbrt(0.238732414637843 * double(k) * volume / double(n_atoms));
 }
 
 namespace cpu {

@@ -23,7 +23,12 @@ def amd(atoms: AtomsBatch, k: int = N_NEIGHBORS) -> Tensor:
     Raises:
         ValueError: k is no positive integer.
     """
-    return over_good(atoms, lambda good: ops.amd(good.positions, good.cell, good.atom_ptr, k), k, neighbor_radius(atoms, k).nan_to_num())
+    return over_good(atoms, lambda good: amd_of_good(good, k), k, neighbor_radius(atoms, k).nan_to_num())
+
+
+def amd_of_good(atoms: AtomsBatch, k: int = N_NEIGHBORS) -> Tensor:
+    """As `amd`, of structures without problems, in float64. [n_structures, k] float64"""
+    return ops.amd(atoms.positions, atoms.cell, atoms.atom_ptr, k)
 
 
 def amd_distance(predictions: AtomsBatch, references: AtomsBatch, reference_of: Tensor | None = None, k: int = N_NEIGHBORS) -> Tensor:

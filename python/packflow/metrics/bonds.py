@@ -25,17 +25,21 @@ def bonds_valid_percent(atoms: AtomsBatch, tolerance: float = TOLERANCE) -> Tens
         %, 100 for a structure that has no bonds; NaN for one with a problem or unknown bonds. [n_structures] float64
     """
 
-    def compute(atoms: AtomsBatch) -> Tensor:
-        i, j = bonds = atoms.bond_index[:, atoms.bond_index[0] < atoms.bond_index[1]]
-        radii = RADIUS.to(i.device)[atoms.atomic_numbers]
-        error = (min_image(atoms.positions, atoms.cell, atoms.atom_ptr, bonds) - radii[i] - radii[j]).abs()
-        owner = atoms.structure_index[i]
-        wrong, count = torch.zeros(2, len(atoms), dtype=torch.float64, device=i.device).unbind(0)
-        wrong.index_add_(0, owner, (error > tolerance).double())
-        count.index_add_(0, owner, torch.ones_like(error))
-        return (100 * (1 - wrong / count.clamp(min=1))).where(atoms.has_bonds, torch.nan)
+    return over_good(atoms, lambda good: bonds_valid_percent_of_good(good, tolerance))
 
-    return over_good(atoms, compute)
+
+def bonds_valid_percent_of_good(atoms: AtomsBatch, tolerance: float = TOLERANCE) -> Tensor:
+    """As `bonds_valid_percent`, of structures without problems, in float64. [n_structures] float64"""
+    if not atoms.has_bonds.any():
+        return torch.full((len(atoms),), torch.nan, dtype=torch.float64, device=atoms.cell.device)
+    i, j = bonds = atoms.bond_index[:, atoms.bond_index[0] < atoms.bond_index[1]]
+    radii = RADIUS.to(i.device)[atoms.atomic_numbers]
+    error = (min_image(atoms.positions, atoms.cell, atoms.atom_ptr, bonds) - radii[i] - radii[j]).abs()
+    owner = atoms.structure_index[i]
+    wrong, count = torch.zeros(2, len(atoms), dtype=torch.float64, device=i.device).unbind(0)
+    wrong.index_add_(0, owner, (error > tolerance).double())
+    count.index_add_(0, owner, torch.ones_like(error))
+    return (100 * (1 - wrong / count.clamp(min=1))).where(atoms.has_bonds, torch.nan)
 
 
 def bonds_valid(atoms: AtomsBatch, tolerance: float = TOLERANCE) -> Tensor:

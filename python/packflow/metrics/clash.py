@@ -32,16 +32,20 @@ def clash_percent(atoms: AtomsBatch, scale: float = ALPHA, bonded: bool = True) 
         ValueError: `scale` is no positive number.
     """
 
-    def compute(atoms: AtomsBatch) -> Tensor:
-        radii = RADIUS.to(atoms.atomic_numbers.device)[atoms.atomic_numbers]
-        if bonded:
-            in_clash = clash(atoms.positions, atoms.cell, atoms.atom_ptr, radii, scale)
-        else:
-            in_clash = _clash_without_bonds(atoms, radii, scale)
-        percent = 100 * sum_per_structure(atoms, in_clash) / atoms.sizes
-        return percent if bonded else percent.where(atoms.has_bonds, torch.nan)
+    reach = 2 * scale * max(COVALENT_RADII.values())
+    return over_good(atoms, lambda good: clash_percent_of_good(good, scale, bonded), reach=reach)
 
-    return over_good(atoms, compute, reach=2 * scale * max(COVALENT_RADII.values()))
+
+def clash_percent_of_good(atoms: AtomsBatch, scale: float = ALPHA, bonded: bool = True) -> Tensor:
+    """As `clash_percent`, of structures without problems, in float64. [n_structures] float64"""
+    radii = RADIUS.to(atoms.atomic_numbers.device)[atoms.atomic_numbers]
+    if bonded:
+        in_clash = clash(atoms.positions, atoms.cell, atoms.atom_ptr, radii, scale)
+        return 100 * sum_per_structure(atoms, in_clash) / atoms.sizes
+    if not atoms.has_bonds.any():
+        return torch.full((len(atoms),), torch.nan, dtype=torch.float64, device=radii.device)
+    in_clash = _clash_without_bonds(atoms, radii, scale)
+    return (100 * sum_per_structure(atoms, in_clash) / atoms.sizes).where(atoms.has_bonds, torch.nan)
 
 
 def _clash_without_bonds(atoms: AtomsBatch, radii: Tensor, scale: float) -> Tensor:

@@ -54,24 +54,32 @@ def contacts(atoms: AtomsBatch, elements: Tensor) -> Tensor:
     Returns:
         NaN for a structure with a problem or unknown bonds. [n_structures, n_elements (n_elements + 1) / 2 * 18] float64
     """
-    width = len(elements) * (len(elements) + 1) // 2 * N_BINS
+    return over_good(atoms, lambda good: contacts_of_good(good, elements), n_contacts(elements))
 
-    def compute(atoms: AtomsBatch) -> Tensor:
-        pairs = neighbors(atoms.positions, atoms.cell, atoms.atom_ptr, R_MAX, half=True)
-        distance = pair_distances(atoms, pairs)
-        apart = ~_within_molecules(atoms, pairs.pair_index, pairs.cell_shifts, distance)
-        (i, j), distance = pairs.pair_index[:, apart], distance[apart]
-        one, other = torch.searchsorted(elements, atoms.atomic_numbers[torch.stack([i, j])]).sort(0).values
-        # the structure, its pair of elements, the distance: row by row of the result
-        row = atoms.structure_index[i] * width + (other * (other + 1) // 2 + one) * N_BINS
-        below = (distance / WIDTH).long().clamp(max=N_BINS - 1)
-        share = distance / WIDTH - below
-        counts = torch.zeros(len(atoms) * width, dtype=torch.float64, device=i.device)
-        counts.index_add_(0, row + below, 1 - share)
-        counts.index_add_(0, (row + below + 1).clamp(max=max(len(counts) - 1, 0)), share.where(below + 1 < N_BINS, 0))
-        return (counts.reshape(len(atoms), width) / atoms.sizes[:, None]).where(atoms.has_bonds[:, None], torch.nan)
 
-    return over_good(atoms, compute, width)
+def n_contacts(elements: Tensor) -> int:
+    """Kinds of contacts among so many elements."""
+    return len(elements) * (len(elements) + 1) // 2 * N_BINS
+
+
+def contacts_of_good(atoms: AtomsBatch, elements: Tensor) -> Tensor:
+    """As `contacts`, of structures without problems, in float64. [n_structures, n_contacts] float64"""
+    width = n_contacts(elements)
+    if not atoms.has_bonds.any():
+        return torch.full((len(atoms), width), torch.nan, dtype=torch.float64, device=atoms.cell.device)
+    pairs = neighbors(atoms.positions, atoms.cell, atoms.atom_ptr, R_MAX, half=True)
+    distance = pair_distances(atoms, pairs)
+    apart = ~_within_molecules(atoms, pairs.pair_index, pairs.cell_shifts, distance)
+    (i, j), distance = pairs.pair_index[:, apart], distance[apart]
+    one, other = torch.searchsorted(elements, atoms.atomic_numbers[torch.stack([i, j])]).sort(0).values
+    # the structure, its pair of elements, the distance: row by row of the result
+    row = atoms.structure_index[i] * width + (other * (other + 1) // 2 + one) * N_BINS
+    below = (distance / WIDTH).long().clamp(max=N_BINS - 1)
+    share = distance / WIDTH - below
+    counts = torch.zeros(len(atoms) * width, dtype=torch.float64, device=i.device)
+    counts.index_add_(0, row + below, 1 - share)
+    counts.index_add_(0, (row + below + 1).clamp(max=max(len(counts) - 1, 0)), share.where(below + 1 < N_BINS, 0))
+    return (counts.reshape(len(atoms), width) / atoms.sizes[:, None]).where(atoms.has_bonds[:, None], torch.nan)
 
 
 def f1(p: Tensor, q: Tensor) -> Tensor:

@@ -25,13 +25,15 @@ def density(atoms: AtomsBatch, hydrogens: bool = True) -> Tensor:
         g/cm3; NaN for a structure with a problem. [n_structures] float64
     """
 
-    def compute(atoms: AtomsBatch) -> Tensor:
-        mass = MASS.to(atoms.atomic_numbers.device)[atoms.atomic_numbers]
-        if hydrogens:
-            mass = mass + MASSES["H"] * atoms.n_hydrogens
-        return GRAM_PER_CM3 * sum_per_structure(atoms, mass) / volume(atoms)
+    return over_good(atoms, lambda good: density_of_good(good, hydrogens))
 
-    return over_good(atoms, compute)
+
+def density_of_good(atoms: AtomsBatch, hydrogens: bool = True) -> Tensor:
+    """As `density`, of structures without problems, in float64. [n_structures] float64"""
+    mass = MASS.to(atoms.atomic_numbers.device)[atoms.atomic_numbers]
+    if hydrogens:
+        mass = mass + MASSES["H"] * atoms.n_hydrogens
+    return GRAM_PER_CM3 * sum_per_structure(atoms, mass) / volume(atoms)
 
 
 def density_error_percent(predictions: AtomsBatch, references: AtomsBatch, reference_of: Tensor | None = None) -> Tensor:

@@ -31,11 +31,12 @@ def rdf(atoms: AtomsBatch, r_max: float = R_MAX, n_bins: int = 100) -> Tensor:
     Raises:
         ValueError: r_max is no positive number or n_bins no positive integer.
     """
+    return over_good(atoms, lambda good: rdf_of_good(good, r_max, n_bins), n_bins, _positive(r_max))
 
-    def compute(atoms: AtomsBatch) -> Tensor:
-        return shares(ops.rdf(atoms.positions, atoms.cell, atoms.atom_ptr, r_max, n_bins).double())
 
-    return over_good(atoms, compute, n_bins, _positive(r_max))
+def rdf_of_good(atoms: AtomsBatch, r_max: float = R_MAX, n_bins: int = 100) -> Tensor:
+    """As `rdf`, of structures without problems, in float64. [n_structures, n_bins] float64"""
+    return shares(ops.rdf(atoms.positions, atoms.cell, atoms.atom_ptr, r_max, n_bins).double())
 
 
 def rdf_distance(predictions: AtomsBatch, references: AtomsBatch, reference_of: Tensor | None = None, r_max: float = R_MAX) -> Tensor:

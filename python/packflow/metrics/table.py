@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from packflow.metrics.amd import amd, largest_difference
-from packflow.metrics.bonds import bonds_valid_percent
-from packflow.metrics.clash import clash_percent
-from packflow.metrics.contact import contact_f1
-from packflow.metrics.density import density, density_error_percent
+from packflow.metrics.amd import amd_of_good, largest_difference
+from packflow.metrics.bonds import bonds_valid_percent_of_good
+from packflow.metrics.clash import clash_percent_of_good
+from packflow.metrics.contact import contacts_of_good, f1, n_contacts
+from packflow.metrics.density import density_of_good
 from packflow.metrics.pdd import pdd_distance
-from packflow.metrics.rdf import BIN, rdf, short, wasserstein
+from packflow.metrics.rdf import BIN, rdf_of_good, short, wasserstein
 from packflow.metrics.references import reference_rows
-from packflow.metrics.validity import problems, valid_cell, volume
+from packflow.metrics.validity import N_NEIGHBORS, over, problems, valid_cell_of_good, volume
 from packflow.structure import AtomsBatch
 from packflow.structure.lattice import lattice_from_cell
 
 LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
+# numbers per structure: of its own metrics, and of what is compared besides contacts: density, AMD, RDF
+N_OWN, N_COMPARED = 5, 1 + N_NEIGHBORS + 100
 # columns that have a mean, and their unit
 METRICS = {
     "density": "g/cm3",
@@ -55,22 +57,8 @@ def describe(atoms: AtomsBatch, seconds: float | Sequence[float] | None = None) 
     Raises:
         ValueError: as many `seconds` as structures are wanted.
     """
-    lattice = lattice_from_cell(atoms.cell.double())
-    valid_percent = bonds_valid_percent(atoms)
-    columns = {
-        "n_atoms": pa.array(atoms.sizes.tolist(), pa.int64()),
-        **{name: _numbers(lattice[:, k]) for k, name in enumerate(LATTICE)},
-        "volume": _numbers(volume(atoms)),
-        "density": _numbers(density(atoms)),
-        "clash_percent": _numbers(clash_percent(atoms)),
-        "clash_nonbonded_percent": _numbers(clash_percent(atoms, bonded=False)),
-        "bonds_valid_percent": _numbers(valid_percent),
-        "bonds_valid": _flags(torch.where(valid_percent.isnan(), torch.nan, valid_percent == 100)),
-        "valid_cell": _flags(valid_cell(atoms)),
-    }
-    if seconds is not None:
-        columns["seconds"] = _seconds(seconds, len(atoms))
-    return pa.table({**columns, "problem": pa.array(problems(atoms), pa.string())})
+    found = problems(atoms)
+    return _describe(atoms, _over(atoms, found, _own, N_OWN), found, seconds)
 
 
 def compare(
@@ -97,24 +85,72 @@ def compare(
         ValueError: `reference_of` or `seconds` does not fit.
     """
     rows = reference_rows(predictions, references, reference_of).to(predictions.cell.device)
-    table = describe(predictions, seconds)
-    p, q = rdf(predictions), rdf(references)[rows]
-    distances = {
-        "density_error_percent": density_error_percent(predictions, references, rows),
-        "amd_distance": largest_difference(amd(predictions), amd(references)[rows]),
-        "rdf_distance": wasserstein(p, q, BIN),
-        "rdf_distance_short": wasserstein(short(p), short(q), BIN),
-        "contact_f1": contact_f1(predictions, references, rows),
-    }
+    found, theirs = problems(predictions), problems(references)
+    elements = torch.cat([predictions.atomic_numbers, references.atomic_numbers]).unique()
+    width = N_COMPARED + n_contacts(elements)
+    # one look at each structure
+    ours = _over(predictions, found, lambda good: torch.cat([_own(good), _compared(good, elements)], 1), N_OWN + width)
+    known = _over(references, theirs, lambda good: _compared(good, elements), width)[rows]
+    distances = _distances(ours[:, N_OWN:], known)
     if pdd:
         distances["pdd_distance"] = pdd_distance(predictions, references, rows)
-    theirs = problems(references)
-    found = [
-        own or (theirs[r] and f"reference {r}: {theirs[r]}") for own, r in zip(table["problem"].to_pylist(), rows.tolist(), strict=True)
-    ]
+    found_here = [own or (theirs[r] and f"reference {r}: {theirs[r]}") for own, r in zip(found, rows.tolist(), strict=True)]
+    table = _describe(predictions, ours[:, :N_OWN], found_here, seconds)
     columns = {name: table[name] for name in table.column_names if name != "problem"}
     columns["reference"] = pa.array(rows.tolist(), pa.int64())
     columns |= {name: _numbers(x) for name, x in distances.items()}
+    return pa.table({**columns, "problem": table["problem"]})
+
+
+def _over(atoms: AtomsBatch, found: list[str], compute: Callable[[AtomsBatch], Tensor], width: int) -> Tensor:
+    """Numbers of the structures without a problem; NaN for the others. [n_structures, width]"""
+    fine = torch.tensor([not problem for problem in found], dtype=torch.bool, device=atoms.cell.device)
+    return over(atoms, fine, compute, width)
+
+
+def _own(atoms: AtomsBatch) -> Tensor:
+    """density, clash_percent, clash_nonbonded_percent, bonds_valid_percent, valid_cell. [n_structures, 5]"""
+    clash, nonbonded = (clash_percent_of_good(atoms, bonded=bonded) for bonded in (True, False))
+    return torch.stack([density_of_good(atoms), clash, nonbonded, bonds_valid_percent_of_good(atoms), valid_cell_of_good(atoms)], 1)
+
+
+def _compared(atoms: AtomsBatch, elements: Tensor) -> Tensor:
+    """Density of heavy atoms, AMD, RDF and contacts. [n_structures, 201 + n_contacts]"""
+    heavy = density_of_good(atoms, hydrogens=False)[:, None]
+    return torch.cat([heavy, amd_of_good(atoms), rdf_of_good(atoms), contacts_of_good(atoms, elements)], 1)
+
+
+def _distances(ours: Tensor, theirs: Tensor) -> dict[str, Tensor]:
+    """Columns of what `_compared` gives for predictions and the reference of each. [n, width], [n, width]"""
+    (density, amd, rdf, contacts), (wanted, amd_known, rdf_known, contacts_known) = (
+        x.split([1, N_NEIGHBORS, 100, x.shape[1] - N_COMPARED], 1) for x in (ours, theirs)
+    )
+    return {
+        "density_error_percent": (100 * (density - wanted).abs() / wanted)[:, 0],
+        "amd_distance": largest_difference(amd, amd_known),
+        "rdf_distance": wasserstein(rdf, rdf_known, BIN),
+        "rdf_distance_short": wasserstein(short(rdf), short(rdf_known), BIN),
+        "contact_f1": f1(contacts, contacts_known),
+    }
+
+
+def _describe(atoms: AtomsBatch, own: Tensor, found: list[str], seconds: float | Sequence[float] | None) -> pa.Table:
+    """The table of `describe` from what `_own` gives."""
+    lattice = lattice_from_cell(atoms.cell.double())
+    density, clash, nonbonded, valid_percent, valid_cell = own.unbind(1)
+    columns = {
+        "n_atoms": pa.array(atoms.sizes.tolist(), pa.int64()),
+        **{name: _numbers(lattice[:, k]) for k, name in enumerate(LATTICE)},
+        "volume": _numbers(volume(atoms)),
+        "density": _numbers(density),
+        "clash_percent": _numbers(clash),
+        "clash_nonbonded_percent": _numbers(nonbonded),
+        "bonds_valid_percent": _numbers(valid_percent),
+        "bonds_valid": _flags(torch.where(valid_percent.isnan(), torch.nan, valid_percent == 100)),
+        "valid_cell": _flags(valid_cell),
+    }
+    if seconds is not None:
+        columns["seconds"] = _seconds(seconds, len(atoms))
     return pa.table({**columns, "problem": pa.array(found, pa.string())})
 
 

@@ -70,14 +70,15 @@ def valid_cell(atoms: AtomsBatch) -> Tensor:
     Returns:
         1 or 0; NaN for a structure with a problem. [n_structures] float64
     """
+    return over_good(atoms, valid_cell_of_good)
 
-    def compute(atoms: AtomsBatch) -> Tensor:
-        lengths, angles = lattice_from_cell(atoms.cell).split(3, 1)
-        per_atom = volume(atoms) / atoms.sizes
-        valid = (per_atom >= VOLUME_RANGE[0]) & (per_atom <= VOLUME_RANGE[1]) & (lengths >= MIN_LENGTH).all(1)
-        return (valid & ((angles >= ANGLE_RANGE[0]) & (angles <= ANGLE_RANGE[1])).all(1)).double()
 
-    return over_good(atoms, compute)
+def valid_cell_of_good(atoms: AtomsBatch) -> Tensor:
+    """As `valid_cell`, of structures without problems, in float64. [n_structures] float64"""
+    lengths, angles = lattice_from_cell(atoms.cell).split(3, 1)
+    per_atom = volume(atoms) / atoms.sizes
+    valid = (per_atom >= VOLUME_RANGE[0]) & (per_atom <= VOLUME_RANGE[1]) & (lengths >= MIN_LENGTH).all(1)
+    return (valid & ((angles >= ANGLE_RANGE[0]) & (angles <= ANGLE_RANGE[1])).all(1)).double()
 
 
 def volume(atoms: AtomsBatch) -> Tensor:
@@ -103,9 +104,14 @@ def over_good(
     Returns:
         NaN for a structure with a problem. [n_structures] or [n_structures, width] float64
     """
+    return over(atoms, good(atoms, reach), compute, width)
+
+
+def over(atoms: AtomsBatch, fine: Tensor, compute: Callable[[AtomsBatch], Tensor], width: int | None = None) -> Tensor:
+    """`over_good` for structures already known to be good, fine [n_structures] bool."""
     shape = (len(atoms),) if width is None else (len(atoms), width)
     out = torch.full(shape, torch.nan, dtype=torch.float64, device=atoms.cell.device)
-    rows = good(atoms, reach).nonzero()[:, 0]
+    rows = fine.nonzero()[:, 0]
     # structures whose last atoms lie in the same stretch of the atom axis go together
     stretch = (atoms.sizes[rows].cumsum(0) - 1) // MAX_ATOMS
     for part in rows.split(stretch.unique_consecutive(return_counts=True)[1].tolist()):
