@@ -2,10 +2,12 @@
 
 #include <stdint.h>
 
-#include "packflow/lattice.h"
+#include "search.h"
 
 namespace packflow::cpu {
 
+/// Most atoms that are sorted into slabs: a slab of more holds too many. Larger crystals get a grid.
+constexpr int kMostInSlabs = 2000;
 /// Atoms that one step of the search tests at once. The arrays that it reads must go on for as many past the end.
 constexpr int kClashStep = 16;
 
@@ -28,6 +30,7 @@ struct ClashScratch {
   int32_t* slab_end;         // [n_atoms + 1], where the atoms of each slab end
   int32_t* order;            // [2 n_atoms + kClashStep], unrolled: the caller's index
   float *x, *y, *z, *share;  // [2 n_atoms + kClashStep], unrolled: fractional coordinates, share of the cutoff
+  SearchMemory* memory;      // for the grid
 };
 
 // The same source compiled for each instruction set; see clash_kernel.inl.

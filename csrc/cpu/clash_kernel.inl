@@ -3,6 +3,7 @@
 
 #include "clash_kernel.h"
 #include "packflow/slabs.h"
+#include "search.inl"
 
 namespace packflow::cpu::PACKFLOW_ISA {
 namespace {
@@ -95,6 +96,23 @@ void search_slabs(const ClashCrystal<Real>& crystal, const Lattice& lattice, con
   }
 }
 
+/// Each atom against the images that come after it.
+template <class Real>
+void search_grid(const ClashCrystal<Real>& crystal, double cutoff, const ClashScratch& scratch) {
+  const Search s = make_search(crystal.positions, crystal.cell, crystal.n_atoms, cutoff, *scratch.memory);
+  for (int i = 0; i < crystal.n_atoms; ++i) {
+    const int n = find_places(s, i, true);
+    for (int k = 0; k < n; ++k) {
+      const int image = image_at(s, s.table.found[k]), j = s.table.atom[image];
+      const double pair = pair_cutoff(crystal, i, j);
+      if (exact_distance2(s, i, image) < pair * pair) {
+        crystal.in_clash[i] = 1;
+        crystal.in_clash[j] = 1;
+      }
+    }
+  }
+}
+
 template <class Real>
 void search(const ClashCrystal<Real>& crystal, const ClashScratch& scratch) {
   const Lattice lattice = make_lattice(crystal.cell);
@@ -105,6 +123,10 @@ void search(const ClashCrystal<Real>& crystal, const ClashScratch& scratch) {
     crystal.in_clash[i] = 0;
   }
   const double cutoff = 2.0 * crystal.scale * max_radius;
+  if (crystal.n_atoms > kMostInSlabs) {
+    search_grid(crystal, cutoff, scratch);
+    return;
+  }
   if (!nearest_image_suffices(lattice, cutoff)) {
     search_all(crystal, lattice, scratch.wrapped);
     return;

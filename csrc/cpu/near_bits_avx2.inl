@@ -22,6 +22,16 @@ inline NearBits near_bits(const float* x, const float* y, const float* z, float 
   return near;
 }
 
+inline uint32_t after_bits(const int32_t* x, int32_t y) {
+  const __m256i limit = _mm256_set1_epi32(y);
+  uint32_t bits = 0;
+  for (int k = 0; k < 16; k += 8) {
+    const __m256i values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + k));
+    bits |= uint32_t(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, limit)))) << k;
+  }
+  return bits;
+}
+
 inline int append_places(int32_t* to, int place, uint32_t bits) {
   int n = 0;
   for (; bits; bits &= bits - 1) to[n++] = place + __builtin_ctz(bits);

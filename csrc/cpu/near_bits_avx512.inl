@@ -17,6 +17,10 @@ inline NearBits near_bits(const float* x, const float* y, const float* z, float 
           _mm512_cmp_ps_mask(distance2, _mm512_set1_ps(maybe2), _CMP_LT_OQ)};
 }
 
+inline uint32_t after_bits(const int32_t* x, int32_t y) {
+  return _mm512_cmpgt_epi32_mask(_mm512_loadu_si512(x), _mm512_set1_epi32(y));
+}
+
 inline int append_places(int32_t* to, int place, uint32_t bits) {
   const __m512i steps = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const __m512i places = _mm512_add_epi32(steps, _mm512_set1_epi32(place));

@@ -21,6 +21,12 @@ inline NearBits near_bits(const float* x, const float* y, const float* z, float 
   return near;
 }
 
+inline uint32_t after_bits(const int32_t* x, int32_t y) {
+  uint32_t bits = 0;
+  for (int k = 0; k < 16; ++k) bits |= uint32_t(x[k] > y) << k;
+  return bits;
+}
+
 inline int append_places(int32_t* to, int place, uint32_t bits) {
   int n = 0;
   for (; bits; bits &= bits - 1) to[n++] = place + __builtin_ctz(bits);

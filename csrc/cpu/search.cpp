@@ -41,7 +41,7 @@ void reserve_images(SearchMemory& memory, ImageTable& table, int64_t n_images) {
 
 void reserve_grid(SearchMemory& memory, ImageTable& table, int64_t n_images, int64_t n_cubes) {
   const size_t n = n_images, padded = n + kSearchStep;
-  table.image = memory.of_places.reserve(n);
+  table.image = memory.of_places.reserve(padded);
   table.cube_end = memory.cube_end.reserve(n_cubes);
   table.x += 3 * padded;
   table.y += 3 * padded;

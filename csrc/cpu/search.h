@@ -35,7 +35,7 @@ struct ImageTable {
   int32_t *atom, *u, *v, *w;  // atom and shift, relative to the atom as given
   // by place
   float *x, *y, *z;   // Å from the middle of the cell
-  int32_t* image;     // null without grid
+  int32_t* image;     // null without grid; goes on for a step as well
   int32_t* cube_end;  // [nx * ny * nz], places of the cubes up to each
   int32_t* found;     // room for the places or images that one atom finds, and a step more
 };

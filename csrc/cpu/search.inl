@@ -111,7 +111,10 @@ double farthest_coordinate(const Extents& e, const Lattice& l) {
 
 /// Far away from everything, behind the last image.
 void pad_places(const Search& s) {
-  for (int k = s.n_images; k < s.n_images + kSearchStep; ++k) s.table.x[k] = s.table.y[k] = s.table.z[k] = 1e30f;
+  for (int k = s.n_images; k < s.n_images + kSearchStep; ++k) {
+    s.table.x[k] = s.table.y[k] = s.table.z[k] = 1e30f;
+    if (s.table.image) s.table.image[k] = 0;
+  }
 }
 
 int cube_along(float x, float corner, float width, int n) {
@@ -207,17 +210,6 @@ double exact_distance2(const Search& s, int i, int image) {
   return image_distance2(s.lattice, t.wrapped[i], t.wrapped[j], shift);
 }
 
-/// Bits of the places from `place` on whose image is to be compared with atom i.
-uint32_t wanted_bits(const Search& s, int i, bool half, int place, uint32_t bits) {
-  const int self = s.table.self[i];
-  uint32_t wanted = 0;
-  for (uint32_t rest = bits; rest; rest &= rest - 1) {
-    const int image = image_at(s, place + __builtin_ctz(rest));
-    if (half ? image > self : image != self) wanted |= rest & -rest;
-  }
-  return wanted;
-}
-
 /// Calls f(place, surely, maybe) for each step of a range of places: bit k tells whether the image at place + k is
 /// surely near atom i, and whether it may be although that is not sure, which is rare.
 template <class Function>
@@ -265,9 +257,14 @@ void scan(const Search& s, int i, bool half, Function f) {
     scan_range(s, i, self + 1, s.n_images, f);
     return;
   }
+  const int32_t* const image = s.table.image;
+  const int self = s.table.self[i];
   for_each_column(s, i, [&](int first, int last) {
     scan_range(s, i, first, last, [&](int place, uint32_t surely, uint32_t maybe) {
-      f(place, wanted_bits(s, i, half, place, surely), wanted_bits(s, i, half, place, maybe));
+      // All but the atom itself, or only what comes after it.
+      const uint32_t after = after_bits(image + place, self);
+      const uint32_t wanted = half ? after : after | ~after_bits(image + place, self - 1);
+      f(place, surely & wanted, maybe & wanted);
     });
   });
 }

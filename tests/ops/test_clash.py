@@ -111,6 +111,17 @@ def test_sizes(random_crystals, instruction_set, dtype, scale):
     assert torch.equal(flags, vesin_clash(*batch, scale))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_large_crystals(random_crystals, dtype):
+    """More than 2,000 atoms: a grid instead of slabs."""
+    batch = random_crystals([2300, 40, 2001], dtype=dtype)
+    for scale in SCALES:
+        expected = vesin_clash(*batch, scale)
+        assert 0.1 < expected.double().mean() < 0.98
+        for instruction_set in _C.instruction_sets():
+            assert torch.equal(launch(*batch, scale, instruction_set), expected)
+
+
 @pytest.mark.parametrize("volume_per_atom", [0.3, 2.0, 5.0])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_cells_smaller_than_the_cutoff(random_crystals, dtype, volume_per_atom):
