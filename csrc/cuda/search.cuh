@@ -37,25 +37,11 @@ __device__ __forceinline__ Center<Real> make_center(const CrystalView<Real>& cry
 template <class Real, class Visit>
 __device__ __forceinline__ void visit_images(const Center<Real>& center, int j, const WrappedAtom& other, double cutoff,
                                              Visit visit) {
-  const Lattice& l = center.lattice;
-  const Vec3 f = subtract(other.fractional, center.atom.fractional);
-  if (nearest_image_suffices(l, cutoff)) {
-    const Vec3 shift = {-rint(f.x), -rint(f.y), -rint(f.z)};
-    if (j != center.self) visit(shift, image_distance2(l, center.atom, other, shift));
-    return;
-  }
-  const ImageRange a = image_range(f.x, l.height_a, cutoff);
-  const ImageRange b = image_range(f.y, l.height_b, cutoff);
-  const ImageRange c = image_range(f.z, l.height_c, cutoff);
-  for (int u = 0; u < a.count; ++u) {
-    for (int v = 0; v < b.count; ++v) {
-      for (int w = 0; w < c.count; ++w) {
-        const Vec3 shift = {a.first + u, b.first + v, c.first + w};
-        const bool itself = j == center.self && shift.x == 0 && shift.y == 0 && shift.z == 0;
-        if (!itself) visit(shift, image_distance2(l, center.atom, other, shift));
-      }
-    }
-  }
+  packflow::visit_images(center.lattice, center.atom, other, j == center.self, cutoff,
+                         [&](Vec3 shift, double distance2) {
+                           visit(shift, distance2);
+                           return false;
+                         });
 }
 
 }  // namespace packflow::cuda

@@ -30,14 +30,16 @@ PACKFLOW_INLINE ImageRange image_range(double fraction, double height, double cu
   return {first, int(floor(-fraction + reach) - first) + 1};
 }
 
-/// Whether any image of j is closer than `cutoff` to i. An atom is not its own neighbor, but its images are.
-PACKFLOW_INLINE bool any_image_within(const Lattice& l, const WrappedAtom& i, const WrappedAtom& j, bool same_atom,
-                                      double cutoff) {
-  const double cutoff2 = cutoff * cutoff;
+/// Calls visit(shift, squared distance in Å2) for every image of j that can be within `cutoff` of i, and for some that
+/// are not, in lexicographic order of the shifts, until it returns true. An atom is not visited as its own image
+/// without shift. Returns whether `visit` did return true.
+template <class Visit>
+PACKFLOW_INLINE bool visit_images(const Lattice& l, const WrappedAtom& i, const WrappedAtom& j, bool same_atom,
+                                  double cutoff, Visit visit) {
   const Vec3 f = subtract(j.fractional, i.fractional);
   if (nearest_image_suffices(l, cutoff)) {
     const Vec3 shift = {-rint(f.x), -rint(f.y), -rint(f.z)};
-    return !same_atom && image_distance2(l, i, j, shift) < cutoff2;
+    return !same_atom && visit(shift, image_distance2(l, i, j, shift));
   }
   const ImageRange a = image_range(f.x, l.height_a, cutoff);
   const ImageRange b = image_range(f.y, l.height_b, cutoff);
@@ -47,29 +49,30 @@ PACKFLOW_INLINE bool any_image_within(const Lattice& l, const WrappedAtom& i, co
       for (int w = 0; w < c.count; ++w) {
         const Vec3 shift = {a.first + u, b.first + v, c.first + w};
         const bool itself = same_atom && shift.x == 0 && shift.y == 0 && shift.z == 0;
-        if (!itself && image_distance2(l, i, j, shift) < cutoff2) return true;
+        if (!itself && visit(shift, image_distance2(l, i, j, shift))) return true;
       }
     }
   }
   return false;
 }
 
+/// Whether any image of j is closer than `cutoff` to i. An atom is not its own neighbor, but its images are.
+PACKFLOW_INLINE bool any_image_within(const Lattice& l, const WrappedAtom& i, const WrappedAtom& j, bool same_atom,
+                                      double cutoff) {
+  const double cutoff2 = cutoff * cutoff;
+  return visit_images(l, i, j, same_atom, cutoff, [=](Vec3, double distance2) { return distance2 < cutoff2; });
+}
+
 /// Squared distance in Å2 from i to the nearest image of j; 0 for an atom and itself.
 PACKFLOW_INLINE double nearest_image_distance2(const Lattice& l, const WrappedAtom& i, const WrappedAtom& j) {
   const Vec3 f = subtract(j.fractional, i.fractional);
   double nearest2 = image_distance2(l, i, j, {-rint(f.x), -rint(f.y), -rint(f.z)});
-  const double nearest = sqrt(nearest2);
-  if (nearest_image_suffices(l, nearest)) return nearest2;
-  const ImageRange a = image_range(f.x, l.height_a, nearest);
-  const ImageRange b = image_range(f.y, l.height_b, nearest);
-  const ImageRange c = image_range(f.z, l.height_c, nearest);
-  for (int u = 0; u < a.count; ++u) {
-    for (int v = 0; v < b.count; ++v) {
-      for (int w = 0; w < c.count; ++w) {
-        nearest2 = fmin(nearest2, image_distance2(l, i, j, {a.first + u, b.first + v, c.first + w}));
-      }
-    }
-  }
+  const double upper = sqrt(nearest2);
+  if (nearest_image_suffices(l, upper)) return nearest2;
+  visit_images(l, i, j, false, upper, [&](Vec3, double distance2) {
+    nearest2 = distance2 < nearest2 ? distance2 : nearest2;
+    return false;
+  });
   return nearest2;
 }
 
