@@ -1,23 +1,27 @@
-"""Groups of AMD vectors against all pairwise distances by scipy, one thread; then time and memory of 100,000 of them."""
+"""Groups of AMD vectors against all pairwise distances by scipy, one thread; then time and memory of 100,000 of them, and of crystals."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import harness
 import numpy as np
 import torch
+from cases import measured
 from scipy.spatial.distance import pdist, squareform
 from torch import Tensor
 
-from packflow.rank import DuplicateGroups, amd_groups
+from packflow.rank import DuplicateGroups, amd_groups, duplicates
+from packflow.structure import AtomsBatch
 
 K = 100
 TOLERANCE = 0.01  # Å
 N_MODES = 25
+NOISE = 0.002  # Å, of atoms of proposals that are the same
 
 
 def landscape(n: int, n_forms: int, seed: int = 0) -> Tensor:
@@ -81,14 +85,41 @@ def peak_mib() -> float:
     return int(line.split()[1]) / 1024
 
 
-def report(case: str, amds: Tensor) -> None:
+def proposals(n_crystals: int, n_copies: int) -> AtomsBatch:
+    """Every crystal n_copies times, each moved as a whole and its atoms by NOISE; the elements are left out."""
+    case = measured(n_crystals)
+    generator = torch.Generator().manual_seed(0)
+    sizes = case.atom_ptr.diff().long().repeat(n_copies)
+    n_atoms = int(sizes.sum())
+    moves = 5 * torch.rand(len(sizes), 3, generator=generator, dtype=torch.float64)
+    noise = NOISE * torch.randn(n_atoms, 3, generator=generator, dtype=torch.float64)
+    zeros = torch.zeros(n_atoms, dtype=torch.int64)
+    return AtomsBatch(
+        atomic_numbers=zeros + 6,
+        positions=case.positions.double().repeat(n_copies, 1) + moves.repeat_interleave(sizes, 0) + noise,
+        cell=case.cell.double().repeat(n_copies, 1, 1),
+        atom_ptr=torch.cat([torch.zeros(1), sizes.cumsum(0)]).int(),
+        bond_index=torch.zeros(2, 0, dtype=torch.int64),
+        has_bonds=torch.zeros(len(sizes), dtype=torch.bool),
+        n_hydrogens=zeros,
+    )
+
+
+def check_copies(n_crystals: int, found: DuplicateGroups) -> None:
+    """Copies are together, different crystals are apart."""
+    groups = found.group.reshape(-1, n_crystals)
+    assert (groups == groups[0]).all()
+    assert len(found) == len(groups[0].unique()) == n_crystals
+
+
+def report(case: str, run: Callable[[], DuplicateGroups], check: Callable[[DuplicateGroups], None], n_bytes: int) -> None:
     """Time and memory of one set that is too large for all pairs."""
-    measured = reset_peak()
+    measurable = reset_peak()
     start = time.perf_counter()
-    found = amd_groups(amds, TOLERANCE)
+    found = run()
     seconds = time.perf_counter() - start
-    peak = round(peak_mib()) if measured else None
-    check_large(amds, found)
+    peak = round(peak_mib()) if measurable else None
+    check(found)
     row = {
         "op": "duplicates",
         "case": case,
@@ -96,14 +127,15 @@ def report(case: str, amds: Tensor) -> None:
         "threads": torch.get_num_threads(),
         "ours_ms": 1e3 * seconds,
         "peak_mib": peak,
-        "input_mib": round(amds.nbytes / 2**20),
+        "input_mib": round(n_bytes / 2**20),
         "n_groups": len(found),
         "n_amd": found.n_amd,
+        "n_pdd": found.n_pdd,
         "commit": harness._commit(),
     }
     print(json.dumps(row), flush=True)
-    table = f"{'duplicates':<10} {case:<34} {seconds:>9.3f} s    {len(found)} groups, {found.n_amd} distances, peak {peak} MiB"
-    print(table, file=sys.stderr)
+    counts = f"{len(found)} groups, {found.n_amd} AMD and {found.n_pdd} PDD distances"
+    print(f"{'duplicates':<10} {case:<34} {seconds:>9.3f} s    {counts}, peak {peak} MiB", file=sys.stderr)
 
 
 def main() -> None:
@@ -124,7 +156,17 @@ def main() -> None:
             quick=quick,
         )
     for n, n_forms in [(2000, 400)] if quick else [(100_000, 1000), (100_000, 20_000), (100_000, 100_000)]:
-        report(f"{n} AMDs, {n_forms} forms", landscape(n, n_forms))
+        amds = landscape(n, n_forms)
+        report(f"{n} AMDs, {n_forms} forms", lambda a=amds: amd_groups(a, TOLERANCE), lambda g, a=amds: check_large(a, g), amds.nbytes)
+    n_crystals, n_copies = (4, 5) if quick else (64, 1563)
+    atoms = proposals(n_crystals, n_copies)
+    for name, pdd_tolerance in (("AMD", None), ("AMD and PDD", 0.05)):
+        report(
+            f"{len(atoms)} crystals, {name}",
+            lambda tolerance=pdd_tolerance: duplicates(atoms, pdd_tolerance=tolerance),
+            lambda found: check_copies(n_crystals, found),
+            atoms.positions.nbytes,
+        )
 
 
 if __name__ == "__main__":

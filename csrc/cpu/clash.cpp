@@ -1,5 +1,7 @@
 #include "packflow/clash.h"
 
+#include <algorithm>
+
 #include "clash_kernel.h"
 #include "parallel.h"
 #include "search_memory.h"
@@ -44,12 +46,16 @@ template <class Real>
 void clash(const CrystalView<Real>& crystals, const Real* radii, double scale, uint8_t* in_clash, int n_threads,
            InstructionSet set) {
   const ClashFunction<Real> clash_crystal = clash_function<Real>(set);
+  int32_t most_atoms = 0;
+  for (int64_t c = 0; c < crystals.n_crystals; ++c) {
+    most_atoms = std::max(most_atoms, crystals.atom_ptr[c + 1] - crystals.atom_ptr[c]);
+  }
   for_each<Memory>(crystals.n_crystals, n_threads, [&](int64_t c, Memory& memory) {
     const int64_t first = crystals.atom_ptr[c];
     const int n_atoms = crystals.atom_ptr[c + 1] - crystals.atom_ptr[c];
     const ClashCrystal<Real> crystal = {
         crystals.positions + 3 * first, crystals.cell + 9 * c, radii + first, scale, n_atoms, in_clash + first};
-    clash_crystal(crystal, memory.reserve(n_atoms));
+    clash_crystal(crystal, memory.reserve(most_atoms));
   });
 }
 
