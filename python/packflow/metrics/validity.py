@@ -115,7 +115,7 @@ def over(atoms: AtomsBatch, fine: Tensor, compute: Callable[[AtomsBatch], Tensor
     # structures whose last atoms lie in the same stretch of the atom axis go together
     stretch = (atoms.sizes[rows].cumsum(0) - 1) // MAX_ATOMS
     for part in rows.split(stretch.unique_consecutive(return_counts=True)[1].tolist()):
-        some = atoms.select(part)
+        some = atoms if len(part) == len(atoms) else atoms.select(part)
         out[part] = compute(replace(some, positions=some.positions.double(), cell=some.cell.double()))
     return out
 
