@@ -81,6 +81,20 @@ def test_the_edge_belongs_to_the_upper_bin_and_r_max_to_none(crystal):
     assert rdf(*batch, r_max=1.5, n_bins=2).tolist() == [[0, 0]]
 
 
+def test_a_hair_on_either_side_of_an_edge(crystal, join):
+    rng = np.random.default_rng(0)
+    batches, expected = [], []
+    for k in range(300):
+        cell = (60, 300, 3000)[k % 3] * (np.eye(3) + 0.1 * rng.normal(size=(3, 3)))
+        direction = rng.normal(size=3)
+        step = (5.0 - 1e-10 if k % 2 else 5.0 + 1e-10) * direction / np.linalg.norm(direction)
+        first = rng.uniform(0, 1, 3) @ cell
+        batches.append(crystal(cell, np.stack([first, first + step])))
+        expected.append([2, 0] if k % 2 else [0, 2])
+    for instruction_set in SETS:
+        assert launch(join(*batches), 10.0, 2, instruction_set).tolist() == expected
+
+
 def test_measured_crystals(measured_crystals, join, vesin_rdf):
     batch = join(*measured_crystals[::4])[:3]
     assert_same_but_for_edges(rdf(*batch, 6.0, 60), vesin_rdf(*batch, 6.0, 60))
