@@ -13,6 +13,7 @@ from torch import Tensor
 
 from packflow.errors import InputError
 from packflow.flow.path import center
+from packflow.flow.time_grid import LINEAR, TimeGrid
 from packflow.model import PackFlow
 from packflow.structure import Crystal, CrystalBatch, Template, TemplateBatch
 from packflow.structure.lattice import min_height, volume
@@ -139,8 +140,10 @@ def integrate(
     flow_lattice: Tensor,  # [n_crystals, 6]
     n_steps: int,
     on_step: Callable[[], None] | None = None,
+    grid_positions: TimeGrid = LINEAR,
+    grid_lattice: TimeGrid = LINEAR,
 ) -> tuple[Tensor, Tensor]:
-    """Euler steps of equal length from noise (t = 1) to data (t = 0).
+    """Euler steps from noise (t = 1) to data (t = 0).
 
     Args:
         velocity: d(state)/dt; a PackFlow with its condition, or a closed formula.
@@ -148,16 +151,18 @@ def integrate(
         flow_lattice: Noise in units of the flow space. [n_crystals, 6]
         n_steps: Number of steps.
         on_step: Called after each.
+        grid_positions: Times and lengths of the steps of the positions.
+        grid_lattice: Of the lattice.
 
     Returns:
         Positions and lattice at t = 0, same shapes.
     """
-    step = 1 / n_steps
-    for k in range(n_steps):
-        t = torch.full((len(flow_lattice),), 1 - k / n_steps, device=positions.device)
-        velocity_positions, velocity_lattice = velocity(positions, flow_lattice, t, t)
-        positions = positions - step * velocity_positions
-        flow_lattice = flow_lattice - step * velocity_lattice
+    every_crystal = torch.ones(len(flow_lattice), device=positions.device)
+    for of_positions, of_lattice in zip(grid_positions.steps(n_steps), grid_lattice.steps(n_steps), strict=True):
+        (t_positions, step_positions), (t_lattice, step_lattice) = of_positions, of_lattice
+        moved = velocity(positions, flow_lattice, t_positions * every_crystal, t_lattice * every_crystal)
+        positions = positions - step_positions * moved[0]
+        flow_lattice = flow_lattice - step_lattice * moved[1]
         if on_step:
             on_step()
     return positions, flow_lattice

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from packflow.errors import InputError
+from packflow.model.compat import misaligned_rows, place_embedding
 from packflow.model.embedding import AtomEncoding, TimeEmbedding, atom_inputs, mlp, n_atom_inputs
 from packflow.model.transformer import Encoder
 from packflow.ops import BondTable, bond_table
@@ -18,6 +19,8 @@ from packflow.structure.molecule import N_BOND_FEATURES
 
 D_BOND_HIDDEN = 64
 N_LATTICE = 6
+# a field that a file may lack, which then means its default
+OPTIONAL = {"optional": True}
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class ModelConfig:
         time_scale: factor on the flow times before their sines (paper: 1).
         atom_encoding: "index" (paper) or "one_hot", see embedding.atom_inputs.
         center_noise: the noise it learns to start from has its mean at the origin (paper: not); samplers must do the same.
+        compat: bond features in the misaligned order of the authors' released code, see compat.misaligned_rows.
+        place_embedding: with the atom's place in the batch, see compat.place_embedding (paper: not).
     """
 
     d_model: int = 256
@@ -43,6 +48,8 @@ class ModelConfig:
     time_scale: float = 1.0
     atom_encoding: AtomEncoding = "index"
     center_noise: bool = False
+    compat: bool = field(default=False, metadata=OPTIONAL)
+    place_embedding: bool = field(default=False, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
@@ -106,9 +113,13 @@ class PackFlow(nn.Module):
     def condition(self, template: TemplateBatch) -> Condition:
         """Embed what does not change along a trajectory: atoms and bonds."""
         bonds = bond_table(template.bond_index, template.atom_ptr)
+        bond_features = template.bond_features[misaligned_rows(template)] if self.config.compat else template.bond_features
+        atom_embedding = self.embed_atoms(atom_inputs(template, self.config.atom_encoding))
+        if self.config.place_embedding:
+            atom_embedding = atom_embedding + place_embedding(template.n_atoms, self.config.d_model, atom_embedding.device)
         return Condition(
-            atom_embedding=self.embed_atoms(atom_inputs(template, self.config.atom_encoding)),
-            edge_bias=self.bond_bias(template.bond_features[bonds.order].float()).float(),
+            atom_embedding=atom_embedding,
+            edge_bias=self.bond_bias(bond_features[bonds.order].float()).float(),
             crystal_index=template.crystal_index,
             n_atoms=template.atom_ptr.diff().float()[:, None],
             atom_ptr=template.atom_ptr,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -14,16 +15,39 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from packflow.errors import InputError
-from packflow.model.packflow import ModelConfig, PackFlow
+from packflow.model.packflow import OPTIONAL, ModelConfig, PackFlow
 
 T = TypeVar("T")
 
 FORMAT_VERSION = 1
 # In a folder, averaged weights are preferred over raw ones.
 WEIGHTS_NAMES = ("ema.safetensors", "model.safetensors")
+LOG = logging.getLogger("packflow")
 
 
-def save_model(path: Path | str, model: PackFlow, state: Mapping[str, Tensor] | None = None, dtype: torch.dtype = torch.float32) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """Whose weights a file holds, where they are not packflow's own or the user's.
+
+    source:  where they come from.
+    licence: on which terms they may be used.
+    """
+
+    source: str
+    licence: str
+
+    def show(self) -> None:
+        """Log the terms as a warning: on standard error, unless the program has set up logging otherwise."""
+        LOG.warning("weights of %s: licence %s", self.source, self.licence)
+
+
+def save_model(
+    path: Path | str,
+    model: PackFlow,
+    state: Mapping[str, Tensor] | None = None,
+    dtype: torch.dtype = torch.float32,
+    origin: Origin | None = None,
+) -> None:
     """Write a model's configuration and weights.
 
     Args:
@@ -31,14 +55,16 @@ def save_model(path: Path | str, model: PackFlow, state: Mapping[str, Tensor] | 
         model: Gives the configuration, and the weights unless `state` does.
         state: Other weights of the same shapes, such as an average.
         dtype: Stored precision; half precision halves the file and is cast to float32 when loaded.
+        origin: Written to the header, and shown whenever the file is loaded.
     """
     state = model.state_dict() if state is None else state
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
-    save_file(tensors, path, {"format_version": str(FORMAT_VERSION), "config": json.dumps(asdict(model.config))})
+    metadata = {"format_version": str(FORMAT_VERSION), "config": json.dumps(asdict(model.config))}
+    save_file(tensors, path, {**metadata, **(asdict(origin) if origin else {})})
 
 
 def load_model(path: Path | str) -> PackFlow:
-    """A model in evaluation mode, in float32, on the CPU.
+    """A model in evaluation mode, in float32, on the CPU; the licence of weights of others is logged.
 
     Args:
         path: A file of `save_model`, or a folder with one: its averaged weights, else its raw ones.
@@ -46,6 +72,14 @@ def load_model(path: Path | str) -> PackFlow:
     Raises:
         InputError: nothing is there, the file is damaged, or it is not of this model; one line that names the file.
     """
+    model, origin = read_model(path)
+    if origin:
+        origin.show()
+    return model
+
+
+def read_model(path: Path | str) -> tuple[PackFlow, Origin | None]:
+    """`load_model`, with the origin from the header instead of a log entry."""
     file = weights_file(Path(path))
     tensors, metadata = read_tensors(file)
     if "config" not in metadata:
@@ -59,7 +93,8 @@ def load_model(path: Path | str) -> PackFlow:
     with torch.random.fork_rng(devices=[]):  # the initial weights are replaced: leave the caller's random state alone
         model = PackFlow(config)
     load_weights(model, tensors, file)
-    return model.eval()
+    known = {"source", "licence"} <= metadata.keys()
+    return model.eval(), Origin(metadata["source"], metadata["licence"]) if known else None
 
 
 def weights_file(path: Path) -> Path:
@@ -116,11 +151,12 @@ def from_dict(cls: type[T], values: dict[str, Any], file: Path) -> T:
     """Rebuild a tree of dataclasses from the JSON of its `asdict`.
 
     Raises:
-        InputError: a field is unknown or missing.
+        InputError: a field is unknown, or missing and not optional.
     """
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    needed = {f.name for f in fields(cls) if not f.metadata.keys() & OPTIONAL.keys()}  # type: ignore[arg-type]
     wrong = [f"unknown field {name}" for name in sorted(values.keys() - names)]
-    wrong += [f"no field {name}" for name in sorted(names - values.keys())]
+    wrong += [f"no field {name}" for name in sorted(needed - values.keys())]
     if wrong:
         raise InputError(f"{file} has {wrong[0]} in its {cls.__name__}: it was written by another version of packflow")
     types = get_type_hints(cls)
