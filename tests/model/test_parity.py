@@ -1,56 +1,34 @@
 """Our network and loss against numbers recorded from the authors' released code (paper section 4.1, MIT licence)."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import packflow
 from packflow.flow.loss import LossConfig, flow_matching_loss
 from packflow.flow.path import CrystalPath, FlowPath
 from packflow.flow.sampler import integrate
+from packflow.flow.time_grid import TimeGrid
 from packflow.model import ModelConfig, PackFlow
-from packflow.structure import FlowSpace, TemplateBatch
+from packflow.model.compat import misaligned_rows
+from packflow.model.official import official_name
+from packflow.structure import FlowSpace, Molecule, Template, TemplateBatch
+from packflow.structure.lattice import angles_decode, angles_encode
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "parity"
 pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"no parity fixtures at {FIXTURES}")
 
 SIZES = {"small": (64, 4, 128, 3), "2M": (256, 8, 512, 4)}
 
-PREFIXES = {
-    "cart_coords_embedder": "embed_positions",
-    "_node_feat_mlp": "embed_atoms",
-    "lattice_embedder": "embed_lattice",
-    "time_cart_embedder": "embed_t_positions.mlp",
-    "time_lattice_embedder": "embed_t_lattice.mlp",
-    "attn_bias_builder.edge_to_headlogits": "bond_bias",
-    "cart_coords_output_head": "head_positions",
-    "lattice_output_head": "head_lattice",
-    "transformer": "encoder",
-}
-PARTS = {
-    "mha.in_proj_": "attention_in.",
-    "mha.out_proj": "attention_out",
-    "linear1": "feedforward_in",
-    "linear2": "feedforward_out",
-    "norm1": "norm_attention",
-    "norm2": "norm_feedforward",
-}
-# Of the recipe for random weights, beside 1.
-SPREADS = {"_node_feat_mlp.0.weight": 0.2, "attn_bias_builder.edge_to_headlogits.2.weight": 4.0}
+# Grids of positions and lattice in the recorded "mixed" samples: no other pair gives them.
+MIXED = ("linear", "quadratic")
 # A bias that is constant along a row cancels in softmax, and a fixed factor of one.
 WITHOUT_COUNTERPART = ("attn_bias_builder.head_bias_base", "attn_bias_scale")
-
-
-def our_name(official):
-    prefix = next(p for p in PREFIXES if official.startswith(p))
-    name = PREFIXES[prefix] + official.removeprefix(prefix)
-    for theirs, ours in PARTS.items():
-        name = name.replace(theirs, ours)
-    return name
 
 
 @pytest.fixture(scope="module")
@@ -68,56 +46,65 @@ def outputs():
     return load_file(FIXTURES / "outputs_small.safetensors")
 
 
-def rebuilt_weights(shapes, seed):
-    """The recipe of the fixtures' README."""
-    random, state = np.random.RandomState(seed), {}
-    for key in sorted(shapes):
-        if key == "attn_bias_scale":
-            continue
-        z = random.standard_normal(shapes[key])
-        if len(z.shape) >= 2:
-            z = z / np.sqrt(z.shape[1]) * SPREADS.get(key, 1.0)
-        elif "norm" in key and key.endswith("weight"):
-            z = 1 + 0.1 * z
-        else:
-            z = (0.5 if key.endswith("head_bias_base") else 0.1) * z
-        state[key] = torch.from_numpy(z.astype(np.float32))
-    return state
-
-
-def model_of(size, official):
-    model = PackFlow(ModelConfig(*SIZES[size]))
-    model.load_state_dict({our_name(k): v for k, v in official.items() if k not in WITHOUT_COUNTERPART}, strict=True)
-    return model
-
-
-@pytest.fixture(scope="module", params=["small", "2M"])
+@pytest.fixture(scope="module", params=list(SIZES))
 def size(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def model(size, meta):
-    return model_of(size, rebuilt_weights(meta["state_dict"][size], meta["seeds"][size]))
+def small_state():
+    return load_file(FIXTURES / "weights_small.safetensors")
 
 
-def template_of(inputs, bond_features):
+@pytest.fixture(scope="module")
+def state(size, meta, small_state, official_state):
+    return small_state if size == "small" else official_state(meta["state_dict"][size], meta["seeds"][size])
+
+
+@pytest.fixture(scope="module")
+def model(state, official_file, tmp_path_factory):
+    """Written as the released trainer does, loaded as a user does."""
+    return packflow.load(official_file(tmp_path_factory.mktemp("official") / "best_model.pt", state))
+
+
+@pytest.fixture(scope="module")
+def small(small_state, official_file, tmp_path_factory):
+    return packflow.load(official_file(tmp_path_factory.mktemp("small") / "best_model.pt", small_state))
+
+
+def template_of(inputs):
+    """With each bond's own features: a compat model misaligns them itself."""
     sizes = torch.bincount(inputs["batch"])
     return TemplateBatch(
         atomic_numbers=inputs["atom_types"],
         atom_features=inputs["node_features"].to(torch.uint8),
         bond_index=inputs["edge_index"],
-        bond_features=inputs[bond_features],
+        bond_features=inputs["bond_features_aligned"],
         atom_ptr=torch.cat([torch.zeros(1), sizes.cumsum(0)]).int(),
         n_copies=torch.tensor([4, 2, 3]),
     )
 
 
-def test_recipe_rebuilds_the_recorded_weights(meta):
-    stored = load_file(FIXTURES / "weights_small.safetensors")
-    rebuilt = rebuilt_weights(meta["state_dict"]["small"], meta["seeds"]["small"])
+def test_recipe_rebuilds_the_recorded_weights(meta, small_state, official_shapes, official_state):
+    shapes = official_shapes(*SIZES["small"])
+    assert {key: list(shape) for key, shape in shapes.items()} == meta["state_dict"]["small"]
+    rebuilt = official_state(shapes, meta["seeds"]["small"])
     for key, value in rebuilt.items():
-        assert torch.equal(value, stored[key]), key
+        assert torch.equal(value, small_state[key]), key
+
+
+def test_recipe_gives_the_probed_weights_of_2m(meta, official_shapes, official_state):
+    rebuilt, probe = official_state(official_shapes(*SIZES["2M"]), meta["seeds"]["2M"]), meta["state_dict_probe"]["2M"]
+    assert rebuilt.keys() == probe.keys()
+    for key, (total, first) in probe.items():
+        assert rebuilt[key].double().sum().item() == pytest.approx(total, rel=1e-9, abs=1e-9), key
+        assert rebuilt[key].flatten()[0].item() == first, key
+
+
+def test_sizes_are_inferred(model, size):
+    config = model.config
+    assert (config.d_model, config.n_heads, config.d_feedforward, config.n_layers) == SIZES[size]
+    assert config == ModelConfig(*SIZES[size], compat=True)
 
 
 @pytest.mark.parametrize(
@@ -136,21 +123,53 @@ def test_parameter_count_is_the_papers_without_the_head_baseline(config, n_offic
     assert sum(p.numel() for p in model.parameters()) == n_official - config.n_heads
 
 
-@pytest.mark.parametrize(("bond_features", "suffix"), [("bond_features_aligned", "_aligned"), ("bond_features", "")])
-def test_velocities_of_the_small_model(inputs, outputs, meta, bond_features, suffix):
-    model = model_of("small", rebuilt_weights(meta["state_dict"]["small"], meta["seeds"]["small"]))
-    with torch.no_grad():
-        velocities = model(
-            inputs["x_t"], inputs["lattice_t"], inputs["t_cart"][:, 0], inputs["t_lattice"][:, 0], template_of(inputs, bond_features)
-        )
+def test_templates_of_the_molecules_have_the_recorded_features(inputs, meta):
+    """From SMILES to what the released network is fed, misaligned bonds included."""
+    template = TemplateBatch.pack([Template(Molecule.from_smiles(m["smiles"]), m["Z"]) for m in meta["molecules"]])
+    assert torch.equal(template.bond_index, inputs["edge_index"])
+    assert torch.equal(template.atom_features.long(), inputs["node_features"].long())
+    assert torch.equal(template.bond_features.long(), inputs["bond_features_aligned"].long())
+    assert torch.equal(template.bond_features[misaligned_rows(template)].long(), inputs["bond_features"].long())
+
+
+def velocities_at(model, inputs):
+    return model(inputs["x_t"], inputs["lattice_t"], inputs["t_cart"][:, 0], inputs["t_lattice"][:, 0], template_of(inputs))
+
+
+@pytest.mark.parametrize("suffix", ["", "_fast"])
+@torch.no_grad()
+def test_velocities_of_the_small_model(small, inputs, outputs, suffix):
     # 2e-6 is twice the recorded difference between their float32 and float64.
-    for name, velocity in zip(("v_cart", "v_lattice"), velocities, strict=True):
+    for name, velocity in zip(("v_cart", "v_lattice"), velocities_at(small, inputs), strict=True):
         torch.testing.assert_close(velocity, outputs[name + suffix], atol=2e-6, rtol=0)
 
 
-def test_edge_bias_is_their_dense_bias_at_the_bonds(inputs, outputs, meta):
-    weights = rebuilt_weights(meta["state_dict"]["small"], meta["seeds"]["small"])
-    condition = model_of("small", weights).condition(template_of(inputs, "bond_features"))
+@torch.no_grad()
+def test_velocities_with_aligned_bonds(small, inputs, outputs, monkeypatch):
+    monkeypatch.setattr(small, "config", replace(small.config, compat=False))
+    for name, velocity in zip(("v_cart", "v_lattice"), velocities_at(small, inputs), strict=True):
+        torch.testing.assert_close(velocity, outputs[f"{name}_aligned"], atol=2e-6, rtol=0)
+
+
+def test_the_description_is_what_they_compute(small_state, inputs, outputs, official_forward):
+    """The oracle of tests that need no recorded numbers, in float64 as it is and was."""
+    arguments = inputs["x_t"], inputs["lattice_t"], inputs["t_cart"][:, 0], inputs["t_lattice"][:, 0], template_of(inputs)
+    velocities = official_forward(small_state, *arguments, inputs["bond_features"])
+    for name, velocity in zip(("v_cart_fp64", "v_lattice_fp64"), velocities, strict=True):
+        torch.testing.assert_close(velocity, outputs[name], atol=1e-7, rtol=0)
+
+
+@torch.no_grad()
+def test_velocities_are_those_of_the_description(model, state, inputs, official_forward):
+    """For 2M no velocities were recorded."""
+    arguments = inputs["x_t"], inputs["lattice_t"], inputs["t_cart"][:, 0], inputs["t_lattice"][:, 0], template_of(inputs)
+    expected = official_forward(state, *arguments, inputs["bond_features"])
+    for velocity, theirs in zip(velocities_at(model, inputs), expected, strict=True):
+        torch.testing.assert_close(velocity.double(), theirs, atol=2e-6, rtol=0)
+
+
+def test_edge_bias_is_their_dense_bias_at_the_bonds(small, small_state, inputs, outputs):
+    condition = small.condition(template_of(inputs))
     # The recorded tensor has the size of crystal 0, but the 56 bonds of crystal 1.
     first, last = condition.atom_ptr[1:3].tolist()
     edges = slice(*condition.bonds.row_ptr[[first, last]].tolist())
@@ -158,7 +177,7 @@ def test_edge_bias_is_their_dense_bias_at_the_bonds(inputs, outputs, meta):
     target = condition.bonds.column[edges].long() - first
     expected = torch.zeros_like(outputs["dense_bias"])
     expected[:, source, target] = condition.edge_bias[edges].detach().T
-    without_baseline = outputs["dense_bias"] - weights["attn_bias_builder.head_bias_base"][:, None, None]
+    without_baseline = outputs["dense_bias"] - small_state["attn_bias_builder.head_bias_base"][:, None, None]
     torch.testing.assert_close(without_baseline, expected, atol=2e-6, rtol=0)
 
 
@@ -173,7 +192,7 @@ def loss_parts(model, inputs, outputs):
     lattice = FlowPath(outputs["loss_lattice_0"], outputs["loss_z_lattice"], outputs["loss_t_lattice"][:, 0])
     torch.testing.assert_close(positions.state, outputs["loss_cart_coords_t"], atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(lattice.state, outputs["loss_lattice_t"], atol=1e-6, rtol=1e-6)
-    template = template_of(inputs, "bond_features")
+    template = template_of(inputs)
     path = CrystalPath(template, positions, lattice)
     return flow_matching_loss(path.velocities(model), path, FlowSpace(), LossConfig(kind="velocity"))
 
@@ -189,25 +208,55 @@ def test_gradients(size, model, inputs, outputs, meta):
     model.zero_grad()
     loss_parts(model, inputs, outputs).total.backward()
     ours = {name: p.grad for name, p in model.named_parameters()}
+    ours_of = {official_name(name): name for name in ours}
     for official, norm in meta["grad_norms"][size].items():
         if official not in WITHOUT_COUNTERPART:
-            assert float(ours[our_name(official)].norm()) == pytest.approx(norm, rel=1e-5), official
+            assert float(ours[ours_of[official]].norm()) == pytest.approx(norm, rel=1e-5), official
     if size == "small":
         for name, expected in outputs.items():
             official = name.removeprefix("grad.")
             if name.startswith("grad.") and official not in WITHOUT_COUNTERPART:
-                error = (ours[our_name(official)] - expected).norm() / expected.norm()
+                error = (ours[ours_of[official]] - expected).norm() / expected.norm()
                 assert error < 5e-6, official
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("linear", ("linear", "linear")),
+        ("quadratic", ("quadratic", "quadratic")),
+        ("exponential", ("exponential", "exponential")),
+        ("mixed", MIXED),
+    ],
+    ids=["linear", "quadratic", "exponential", "mixed"],
+)
 @torch.no_grad()
-def test_twenty_euler_steps(inputs, outputs, meta):
-    """The released sampler on its linear grid, whose steps add up to one; tolerance of the fixtures, in Å and degrees."""
-    model = model_of("small", rebuilt_weights(meta["state_dict"]["small"], meta["seeds"]["small"]))
-    template = template_of(inputs, "bond_features")
-    velocity = partial(model.velocity, condition=model.condition(template))
-    positions, flow_lattice = integrate(velocity, outputs["sample_init_x"], outputs["sample_init_lattice"], 20)
-    torch.testing.assert_close(positions, outputs["sample_linear_x"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(flow_lattice, outputs["sample_linear_lattice_state"], atol=1e-5, rtol=0)
-    lattice = model.space.decode(positions, flow_lattice, template)[1]
-    torch.testing.assert_close(lattice, outputs["sample_linear_lattice_params"], atol=1e-4, rtol=0)
+def test_twenty_euler_steps(small, inputs, outputs, name, kinds):
+    """The released sampler; tolerance of the fixtures, in Å and degrees."""
+    template = template_of(inputs)
+    velocity = partial(small.velocity, condition=small.condition(template))
+    grids = [TimeGrid(kind, compat=True) for kind in kinds]
+    positions, flow_lattice = integrate(velocity, outputs["sample_init_x"], outputs["sample_init_lattice"], 20, None, *grids)
+    torch.testing.assert_close(positions, outputs[f"sample_{name}_x"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(flow_lattice, outputs[f"sample_{name}_lattice_state"], atol=1e-5, rtol=0)
+    lattice = small.space.decode(positions, flow_lattice, template)[1]
+    torch.testing.assert_close(lattice, outputs[f"sample_{name}_lattice_params"], atol=1e-4, rtol=0)
+
+
+def test_times_are_theirs():
+    for kind, of_steps in json.loads((FIXTURES / "lattice.json").read_text())["time_grids"].items():
+        for n_steps, gone in of_steps.items():
+            times = [t for t, _ in TimeGrid(kind, compat=True).steps(int(n_steps))]
+            assert times == pytest.approx([1 - g for g in gone], abs=1e-7)
+
+
+def test_lattices_are_theirs():
+    """Saturating angles included."""
+    recorded = json.loads((FIXTURES / "lattice.json").read_text())
+    for case in recorded["constrained"]:
+        encoded = angles_encode(torch.tensor(case["params"], dtype=torch.float32))
+        torch.testing.assert_close(encoded, torch.tensor(case["unconstrained"]), atol=1e-5, rtol=1e-6)
+        torch.testing.assert_close(angles_decode(encoded), torch.tensor(case["roundtrip"]), atol=2e-5, rtol=0)
+    for case in recorded["unconstrained"]:
+        decoded = angles_decode(torch.tensor(case["unconstrained"], dtype=torch.float32))
+        torch.testing.assert_close(decoded, torch.tensor(case["params"]), atol=2e-5, rtol=0)

@@ -1,4 +1,4 @@
-"""The `packflow` command: prepare a dataset, train, sample proposals, judge structures."""
+"""The `packflow` command: prepare a dataset, train, convert weights, sample proposals, judge structures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import jsonargparse
 
+from packflow.cli.convert import convert_parser, run_convert
 from packflow.cli.metrics import metrics_parser, run_metrics
 from packflow.cli.prepare import prepare_parser, run_prepare
 from packflow.cli.sample import run_sample, sample_parser
@@ -48,4 +49,5 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from CIF files")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
-    return parser, {"sample": run_sample, "metrics": run_metrics, "prepare": run_prepare}
+    commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
+    return parser, {"sample": run_sample, "metrics": run_metrics, "prepare": run_prepare, "convert": run_convert}
