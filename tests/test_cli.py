@@ -55,7 +55,7 @@ def test_sample(weights, tmp_path, capfd):
         (["C", "--threads", "-1"], "threads must be 0 or more"),
         (["c1ccccc1", "--n-copies", "100000000"], "lower n_copies"),
         (["C", "--device", "tpu9"], "device must be cpu or cuda"),
-        (["C", "--model", "/nowhere/at-all"], "is neither installed"),
+        (["C", "--model", "/nowhere/at-all"], "is neither installed or released"),
     ],
 )
 def test_one_line_for_bad_input(weights, tmp_path, capfd, words, message):

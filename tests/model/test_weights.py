@@ -123,3 +123,9 @@ def test_a_file_of_another_program(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="holds no PackFlow configuration"):
         load_model(tmp_path / "other.safetensors")
+
+
+def test_files_from_before_a_field_mean_its_default(model, file):
+    old = {name: value for name, value in asdict(CONFIG).items() if name not in ("compat", "place_embedding")}
+    rewrite(file, config=json.dumps(old))
+    assert load_model(file).config == CONFIG

@@ -65,18 +65,21 @@ def load_official(file: Path, place_embedding: bool = False) -> PackFlow:
     state = state_of(checkpoint, file)
     config = infer_config(state, file, place_embedding)
     check_stated_sizes(config, checkpoint.get("model_config"), file)
-    with torch.device("meta"):
-        expected = PackFlow(config).state_dict()
+    with torch.random.fork_rng(devices=[]):  # the initial weights are replaced: leave the caller's random state alone
+        model = PackFlow(config)
+    load_weights(model, our_tensors(state, model, file), file)
+    return model.eval()
+
+
+def our_tensors(state: Mapping[str, Tensor], model: PackFlow, file: Path) -> dict[str, Tensor]:
+    """The tensors by our names; every one of theirs must be there, and no other."""
+    expected = model.state_dict()
     theirs = {official_name(name): value for name, value in expected.items()}
-    no_counterpart = {HEAD_BIAS: torch.empty(config.n_heads, device="meta"), BIAS_SCALE: torch.empty((), device="meta")}
-    check_names({**theirs, **no_counterpart}, state, file)
+    check_names({**theirs, HEAD_BIAS: torch.zeros(model.config.n_heads), BIAS_SCALE: torch.tensor(1.0)}, state, file)
     tensors = {name: state[official_name(name)] for name in expected}
     for name in ("bond_bias.2.weight", "bond_bias.2.bias"):
         tensors[name] = tensors[name] * state[BIAS_SCALE]
-    with torch.random.fork_rng(devices=[]):  # the initial weights are replaced: leave the caller's random state alone
-        model = PackFlow(config)
-    load_weights(model, tensors, file)
-    return model.eval()
+    return tensors
 
 
 def read_checkpoint(file: Path) -> Mapping[str, Any]:
