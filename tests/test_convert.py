@@ -1,6 +1,8 @@
 """`packflow convert`: the same outputs to the last bit, with licence and origin, and nothing overwritten."""
 
 import logging
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -126,3 +128,12 @@ def test_sources_that_cannot_be_used(official, tmp_path, capfd):
     official.write_bytes(official.read_bytes()[:1000])
     fails(capfd, "damaged", official, out)
     assert not out.exists()
+
+
+def test_the_licence_is_on_standard_error(official):
+    run = subprocess.run(
+        [sys.executable, "-c", f"import packflow; packflow.load({str(official)!r})"], capture_output=True, text=True, check=True
+    )
+    assert "CC BY-NC 4.0" in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert run.stdout == ""

@@ -3,7 +3,9 @@
 import logging
 import os
 import pickle
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 
@@ -134,6 +136,26 @@ def test_one_flipped_bit(state, official_file, tmp_path):
     refused(file, "damaged")
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_bytes_that_make_no_sense(state, official_file, tmp_path):
+    """Whatever a pickle holds, with right checksums: it loads or is one line."""
+    file, random, n_refused = official_file(tmp_path / "best_model.pt", state), np.random.default_rng(0), 0
+    with zipfile.ZipFile(file) as archive:
+        parts = {info.filename: archive.read(info) for info in archive.infolist()}
+    name = next(name for name in parts if name.endswith("data.pkl"))
+    for _ in range(150):
+        content = np.frombuffer(parts[name], np.uint8).copy()
+        content[random.integers(len(content), size=2)] = random.integers(256, size=2)
+        with zipfile.ZipFile(file, "w") as archive:
+            for part, value in {**parts, name: content.tobytes()}.items():
+                archive.writestr(part, value)
+        try:
+            packflow.load(file)
+        except InputError as error:
+            n_refused += "\n" not in str(error)
+    assert n_refused > 50
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -148,10 +170,23 @@ def test_one_flipped_bit(state, official_file, tmp_path):
         ),
         (lambda s: s.update({"transformer.layers.7.norm1.bias": torch.zeros(32)}), "misses transformer.layers.2"),
         (lambda s: s.update({"cart_coords_embedder.0.weight": torch.tensor(1.0)}), r"shape \(\), wanted one with rows"),
+        (lambda s: s.update({"attn_bias_builder.head_bias_base": torch.zeros(5)}), "sizes that cannot be: n_heads must divide d_model"),
         (lambda s: s.update({"transformer.norm.bias": 3.0}), "got a float for transformer.norm.bias"),
         (dict.clear, "must hold the model's tensors under 'model_state_dict'"),
     ],
-    ids=["missing", "no heads", "no scale", "no width", "unexpected", "periodic edges", "far layer", "scalar", "no tensor", "empty"],
+    ids=[
+        "missing",
+        "no heads",
+        "no scale",
+        "no width",
+        "unexpected",
+        "periodic edges",
+        "far layer",
+        "scalar",
+        "five heads",
+        "no tensor",
+        "empty",
+    ],
 )
 def test_wrong_tensors(state, official_file, tmp_path, edit, message):
     edited = dict(state)
@@ -161,7 +196,7 @@ def test_wrong_tensors(state, official_file, tmp_path, edit, message):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [([1, 2], "got a list"), ({"state_dict": {}}, "got 'state_dict'"), ({"model_state_dict": 3}, "under 'model_state_dict'")],
+    [([1, 2], "got a list"), ({"state_dict": {}}, "nothing there but 1 other"), ({"model_state_dict": 3}, "got a int")],
     ids=["list", "other keys", "number"],
 )
 def test_files_of_other_programs(tmp_path, content, message):

@@ -156,7 +156,7 @@ def test_the_description_is_what_they_compute(small_state, inputs, outputs, offi
     arguments = inputs["x_t"], inputs["lattice_t"], inputs["t_cart"][:, 0], inputs["t_lattice"][:, 0], template_of(inputs)
     velocities = official_forward(small_state, *arguments, inputs["bond_features"])
     for name, velocity in zip(("v_cart_fp64", "v_lattice_fp64"), velocities, strict=True):
-        torch.testing.assert_close(velocity, outputs[name], atol=1e-7, rtol=0)
+        torch.testing.assert_close(velocity, outputs[name], atol=1e-9, rtol=0)
 
 
 @torch.no_grad()

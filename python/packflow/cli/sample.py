@@ -21,7 +21,7 @@ def sample_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("--out", type=str, required=True, help="folder for the results; must not hold files")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
     parser.add_argument("--n-steps", type=int, default=50, help="Euler steps")
-    parser.add_argument("--model", type=str, default="open-2m", help="name of installed weights or a path")
+    parser.add_argument("--model", type=str, default="open-2m", help="name of installed or released weights, or a path")
     parser.add_argument("--max-atoms", type=int, default=4096, help="atoms sampled at once")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from packflow.model.weights import check_names, load_weights
 STATE = "model_state_dict"
 # Sizes that the file states beside the tensors, by our name.
 STATED_SIZES = {"d_model": "d_model", "n_heads": "nhead", "d_feedforward": "dim_feedforward", "n_layers": "num_layers"}
+# What torch.load raises for bytes that make no sense, found by changing bytes at random.
+NONSENSE = (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error)
 
 # Our modules -> theirs.
 MODULES = {
@@ -84,30 +87,39 @@ def our_tensors(state: Mapping[str, Tensor], model: PackFlow, file: Path) -> dic
 
 def read_checkpoint(file: Path) -> Mapping[str, Any]:
     """The dictionary that torch.save wrote, made of tensors and plain values only."""
-    damaged = f"{file} is damaged or no archive of torch.save (a bare pickle is never run): copy it again"
     try:
-        with zipfile.ZipFile(file) as archive:
-            if archive.testzip():  # torch does not compare checksums
-                raise InputError(damaged)
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        intact = intact_archive(file)
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True) if intact else None
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
-        what = f" ({found[1]})" if found else ""
-        raise InputError(f"{file} contains pickled code{what} and is refused: give a file of tensors and plain values only") from error
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
-        raise InputError(damaged) from error
+        what = f"pickled code ({found[1]})" if found else "pickled code or damaged data"
+        raise InputError(f"{file} contains {what} and is refused: give a file of tensors and plain values only") from error
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}): give a checkpoint file") from error
+    except NONSENSE:
+        intact = False
+    if not intact:
+        raise InputError(f"{file} is damaged or no archive of torch.save (a bare pickle is never run): copy it again")
     if not isinstance(checkpoint, dict):
         raise InputError(f"{file} must hold a dictionary with {STATE!r}, got a {type(checkpoint).__name__}")
     return checkpoint
+
+
+def intact_archive(file: Path) -> bool:
+    """Whether it is a zip archive whose checksums are right; torch does not compare them."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError):
+        return False
 
 
 def state_of(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
     """The tensors of the model by their official names."""
     state = checkpoint.get(STATE)
     if not isinstance(state, Mapping) or not state:
-        raise InputError(f"{file} must hold the model's tensors under {STATE!r}, got {', '.join(map(repr, checkpoint)) or 'nothing'}")
+        got = f"a {type(state).__name__}" if state else f"nothing there but {len(checkpoint.keys() - {STATE})} other entries"
+        raise InputError(f"{file} must hold the model's tensors under {STATE!r}, got {got}")
     # distributed training prefixes every name
     named = {str(name).removeprefix("module."): value for name, value in state.items()}
     for name, value in named.items():
@@ -127,14 +139,12 @@ def infer_config(state: Mapping[str, Tensor], file: Path, place_embedding: bool)
         return state[name].shape[0]
 
     layers = {found[1] for name in state if (found := re.match(r"transformer\.layers\.(\d+)\.", name))}
-    return ModelConfig(
-        d_model=rows("cart_coords_embedder.0.weight"),
-        n_heads=rows(HEAD_BIAS),
-        d_feedforward=rows("transformer.layers.0.linear1.weight"),
-        n_layers=len(layers),
-        compat=True,
-        place_embedding=place_embedding,
-    )
+    d_model, n_heads = rows("cart_coords_embedder.0.weight"), rows(HEAD_BIAS)
+    d_feedforward = rows("transformer.layers.0.linear1.weight")
+    try:
+        return ModelConfig(d_model, n_heads, d_feedforward, len(layers), compat=True, place_embedding=place_embedding)
+    except InputError as error:
+        raise InputError(f"{file} has tensors of sizes that cannot be: {error}") from error
 
 
 def check_stated_sizes(config: ModelConfig, stated: object, file: Path) -> None:
