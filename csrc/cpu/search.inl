@@ -199,10 +199,10 @@ Search make_search(const Real* positions, const Real* cell, int n_atoms, double 
   return s;
 }
 
-int image_at(const Search& s, int place) { return s.table.image ? s.table.image[place] : place; }
+inline int image_at(const Search& s, int place) { return s.table.image ? s.table.image[place] : place; }
 
 /// Squared distance in Å2 from atom i to an image, in double.
-double exact_distance2(const Search& s, int i, int image) {
+inline double exact_distance2(const Search& s, int i, int image) {
   const ImageTable& t = s.table;
   const int j = t.atom[image];
   const Vec3 shift = {double(t.u[image] + t.shift_a[j]), double(t.v[image] + t.shift_b[j]),
