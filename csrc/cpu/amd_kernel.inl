@@ -40,7 +40,7 @@ int list_distances2(const Reach& reach, int i, int& n_within) {
   const Search& s = reach.search;
   const AmdTable& t = reach.table;
   int32_t* const found = s.table.found;
-  const int n = find_places(s, i, false);
+  const int n = find_places(s, i, false, NearOrMaybe{});
   if (s.table.image) {
     for (int k = 0; k < n; ++k) found[k] = s.table.image[found[k]];
   }

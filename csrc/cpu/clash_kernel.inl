@@ -101,7 +101,7 @@ template <class Real>
 void search_grid(const ClashCrystal<Real>& crystal, double cutoff, const ClashScratch& scratch) {
   const Search s = make_search(crystal.positions, crystal.cell, crystal.n_atoms, cutoff, *scratch.memory);
   for (int i = 0; i < crystal.n_atoms; ++i) {
-    const int n = find_places(s, i, true);
+    const int n = find_places(s, i, true, NearOrMaybe{});
     for (int k = 0; k < n; ++k) {
       const int image = image_at(s, s.table.found[k]), j = s.table.atom[image];
       const double pair = pair_cutoff(crystal, i, j);

@@ -65,12 +65,11 @@ struct PairWriter {
   }
 };
 
-/// The images near atom i, in the order of the list.
+/// The images near atom i, in the order of the list; returns how many.
 int find_images(const Search& s, int i, bool half) {
   int32_t* const found = s.table.found;
-  int n = 0;
-  scan(s, i, half, [&](int place, uint32_t surely, uint32_t maybe) {
-    n += append_places(found + n, place, maybe ? surely | decide(s, i, place, maybe) : surely);
+  const int n = find_places(s, i, half, [&](int place, uint32_t surely, uint32_t maybe) {
+    return maybe ? surely | decide(s, i, place, maybe) : surely;
   });
   if (s.table.image) {
     for (int k = 0; k < n; ++k) found[k] = s.table.image[found[k]];

@@ -30,7 +30,7 @@ void count(const RdfTask<Real>& task, RdfMemory& memory) {
   int32_t* const high = low + s.n_images;
   for (int i = 0; i < s.n_atoms; ++i) {
     // Each pair once; it counts in both directions.
-    const int n = find_places(s, i, true);
+    const int n = find_places(s, i, true, NearOrMaybe{});
     list_bins(s, i, n, float(per_bin), low, high);
     for (int k = 0; k < n; ++k) {
       int bin = low[k];

@@ -199,10 +199,10 @@ Search make_search(const Real* positions, const Real* cell, int n_atoms, double 
   return s;
 }
 
-int image_at(const Search& s, int place) { return s.table.image ? s.table.image[place] : place; }
+inline int image_at(const Search& s, int place) { return s.table.image ? s.table.image[place] : place; }
 
 /// Squared distance in Å2 from atom i to an image, in double.
-double exact_distance2(const Search& s, int i, int image) {
+inline double exact_distance2(const Search& s, int i, int image) {
   const ImageTable& t = s.table;
   const int j = t.atom[image];
   const Vec3 shift = {double(t.u[image] + t.shift_a[j]), double(t.v[image] + t.shift_b[j]),
@@ -269,14 +269,20 @@ void scan(const Search& s, int i, bool half, Function f) {
   });
 }
 
-/// Lists the places of the images that are near atom i or may be; returns how many.
-int find_places(const Search& s, int i, bool half) {
+/// Lists the places of the images near atom i; returns how many. Of each step, near(place, surely, maybe) tells which.
+template <class Near>
+int find_places(const Search& s, int i, bool half, Near near) {
   int n = 0;
   scan(s, i, half, [&](int place, uint32_t surely, uint32_t maybe) {
-    n += append_places(s.table.found + n, place, surely | maybe);
+    n += append_places(s.table.found + n, place, near(place, surely, maybe));
   });
   return n;
 }
+
+/// For those who decide themselves what may be near.
+struct NearOrMaybe {
+  uint32_t operator()(int, uint32_t surely, uint32_t maybe) const { return surely | maybe; }
+};
 
 }  // namespace
 }  // namespace packflow::cpu::PACKFLOW_ISA
