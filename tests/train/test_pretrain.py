@@ -18,6 +18,7 @@ from packflow.train.checkpoint import checkpoints_in, read_config, read_tensors
 from packflow.train.config import OptimConfig, ValidationConfig
 from packflow.train.log import RunLog
 from packflow.train.pretrain import train
+from packflow.train.recipes import recipe_named
 from packflow.train.validation import Validation
 
 FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
@@ -72,6 +73,20 @@ def test_resumed_run_is_the_straight_run_to_the_last_bit(either, source, tmp_pat
     assert [p.pop("seconds") > 0 for p in progress] == [True, True]
     assert progress[0] == progress[1]
     assert [r["step"] for r in rows_of(tmp_path / "straight")] == [r["step"] for r in rows_of(tmp_path / "resumed")]
+
+
+@pytest.mark.parametrize("name", ["no-bonds", "bond-gnn", "shared-time"])
+def test_ablations_train_and_say_so_in_their_weights(config, source, tmp_path, name):
+    ablation = recipe_named(name)
+    model = replace(config.model, bonds=ablation.model.bonds, n_bond_layers=ablation.model.n_bond_layers)
+    result = train(replace(config, recipe=name, model=model, time=ablation.time), source, tmp_path / "run")
+    saved = read_config(result.checkpoint)
+    assert (saved.recipe, saved.time) == (name, ablation.time)
+    assert load_model(result.checkpoint).config == saved.model
+    assert saved.model.bonds == {"no-bonds": "none", "bond-gnn": "gnn"}.get(name, "bias")
+    plain = train(config, source, tmp_path / "plain")
+    assert rows_of(tmp_path / "run")[-1]["validation/loss"] != rows_of(tmp_path / "plain")[-1]["validation/loss"]
+    assert plain.step == result.step == 10
 
 
 def test_the_seed_decides_the_run(config, source, tmp_path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from packflow.errors import InputError
+from packflow.model.bond_gnn import BondGnn
 from packflow.model.embedding import AtomEncoding, TimeEmbedding, atom_inputs, mlp, n_atom_inputs
 from packflow.model.transformer import Encoder
 from packflow.ops import BondTable, bond_table
@@ -15,6 +17,8 @@ from packflow.ops.bond_attention import DIMS_STEP, MOST_DIMS
 from packflow.structure.batch import TemplateBatch
 from packflow.structure.flow_space import FlowSpace
 from packflow.structure.molecule import N_BOND_FEATURES
+
+BondsIn = Literal["bias", "gnn", "none"]
 
 D_BOND_HIDDEN = 64
 N_LATTICE = 6
@@ -33,6 +37,8 @@ class ModelConfig:
         time_scale: factor on the flow times before their sines (paper: 1).
         atom_encoding: "index" (paper) or "one_hot", see embedding.atom_inputs.
         center_noise: the noise it learns to start from has its mean at the origin (paper: not); samplers must do the same.
+        bonds: how the network is told of bonds: "bias" of the attention (paper), "gnn" before the transformer, or "none".
+        n_bond_layers: layers of that "gnn".
     """
 
     d_model: int = 256
@@ -43,10 +49,12 @@ class ModelConfig:
     time_scale: float = 1.0
     atom_encoding: AtomEncoding = "index"
     center_noise: bool = False
+    bonds: BondsIn = field(default="bias", metadata={"may_be_absent": True})
+    n_bond_layers: int = field(default=3, metadata={"may_be_absent": True})
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
-        for name in ("d_model", "n_heads", "d_feedforward", "n_layers"):
+        for name in ("d_model", "n_heads", "d_feedforward", "n_layers", "n_bond_layers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.d_model % self.n_heads:
@@ -56,6 +64,8 @@ class ModelConfig:
             raise InputError(f"d_model / n_heads must be a multiple of {DIMS_STEP} up to {MOST_DIMS}, got {d_head}")
         if self.atom_encoding not in ("index", "one_hot"):
             raise InputError(f"atom_encoding must be 'index' or 'one_hot', got {self.atom_encoding!r}")
+        if self.bonds not in ("bias", "gnn", "none"):
+            raise InputError(f"bonds must be 'bias', 'gnn' or 'none', got {self.bonds!r}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class Condition:
     crystal_index:  [n_atoms] int64, owner of each atom.
     n_atoms:        [n_crystals, 1] float32, atoms of each crystal.
     atom_ptr:       [n_crystals + 1] int32; crystal c owns atoms atom_ptr[c]:atom_ptr[c + 1].
-    bonds:          the directed bonds, sorted for the attention.
+    bonds:          the directed bonds, sorted for the attention; none where the attention has no bias.
     """
 
     atom_embedding: Tensor
@@ -93,7 +103,10 @@ class PackFlow(nn.Module):
         self.embed_lattice = mlp(N_LATTICE, d, d, first_bias=False)
         self.embed_t_positions = TimeEmbedding(d, config.time_scale)
         self.embed_t_lattice = TimeEmbedding(d, config.time_scale)
-        self.bond_bias = mlp(N_BOND_FEATURES, D_BOND_HIDDEN, config.n_heads)
+        if config.bonds == "bias":
+            self.bond_bias = mlp(N_BOND_FEATURES, D_BOND_HIDDEN, config.n_heads)
+        if config.bonds == "gnn":
+            self.bond_gnn = BondGnn(d, config.n_bond_layers)
         self.encoder = Encoder(d, config.n_heads, config.d_feedforward, config.n_layers)
         self.head_positions = mlp(d, d, 3)
         self.head_lattice = mlp(d, d, N_LATTICE)
@@ -105,10 +118,18 @@ class PackFlow(nn.Module):
 
     def condition(self, template: TemplateBatch) -> Condition:
         """Embed what does not change along a trajectory: atoms and bonds."""
+        atom_embedding = self.embed_atoms(atom_inputs(template, self.config.atom_encoding))
         bonds = bond_table(template.bond_index, template.atom_ptr)
+        if self.config.bonds == "bias":
+            edge_bias = self.bond_bias(template.bond_features[bonds.order].float()).float()
+        else:
+            if self.config.bonds == "gnn":
+                atom_embedding = self.bond_gnn(atom_embedding, template.bond_index, template.bond_features)
+            bonds = bond_table(template.bond_index[:, :0], template.atom_ptr)
+            edge_bias = atom_embedding.new_zeros(0, self.config.n_heads, dtype=torch.float32)
         return Condition(
-            atom_embedding=self.embed_atoms(atom_inputs(template, self.config.atom_encoding)),
-            edge_bias=self.bond_bias(template.bond_features[bonds.order].float()).float(),
+            atom_embedding=atom_embedding,
+            edge_bias=edge_bias,
             crystal_index=template.crystal_index,
             n_atoms=template.atom_ptr.diff().float()[:, None],
             atom_ptr=template.atom_ptr,
