@@ -19,6 +19,7 @@ from packflow.train.config import OptimConfig, ValidationConfig
 from packflow.train.log import RunLog
 from packflow.train.pretrain import train
 from packflow.train.recipes import recipe_named
+from packflow.train.step import invert
 from packflow.train.validation import Validation
 
 FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
@@ -163,7 +164,8 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_checkpoint(co
     good = train(config, source, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in good.checkpoint.iterdir()}
     wild = replace(read_config(good.checkpoint), n_steps=40, optim=OptimConfig(learning_rate=1e30))
-    with pytest.raises(InputError, match=r"the loss became .* at step 1\d: resume from the last checkpoint with a lower learning rate"):
+    message = r"the loss became .* at step 1\d, at crystals \d+, .* of the dataset: resume from the last checkpoint with a lower"
+    with pytest.raises(InputError, match=message):
         train(wild, source, tmp_path / "run", good.checkpoint)
     assert checkpoints_in(tmp_path / "run")[-1] == good.checkpoint
     assert {path.name: path.read_bytes() for path in good.checkpoint.iterdir()} == before
@@ -270,7 +272,7 @@ def test_baseline_is_the_score_of_the_mean_crystal(config, source):
 
 def test_a_mirror_image_flips_about_half_of_the_crystals(source, generator):
     batch = pretrain.Batches(source, pretrain.TrainConfig().batch).batch(pretrain.generator_of(0, 0))
-    flipped = pretrain.invert(batch, generator)
+    flipped = invert(batch, generator)
     ratio = (flipped.positions / batch.positions).round().clamp(-1, 1)
     per_crystal = [part.unique().tolist() for part in ratio.split(batch.template.sizes)]
     assert all(signs in ([1.0], [-1.0]) for signs in per_crystal)

@@ -91,6 +91,7 @@ class TrainConfig:
         seed: of weights, batches, times and noises.
         precision: of the arithmetic.
         keep_last: checkpoints kept beside the best.
+        accumulate: batches in a step of each process; their gradients are added up before the weights change.
     """
 
     recipe: str = "custom"
@@ -107,10 +108,11 @@ class TrainConfig:
     seed: int = 0
     precision: Precision = "32-true"
     keep_last: int = 2
+    accumulate: int = field(default=1, metadata={"may_be_absent": True})
 
     def __post_init__(self) -> None:
-        """Refuse a run without steps or checkpoints, and negative seeds."""
-        for name in ("n_steps", "keep_last"):
+        """Refuse a run without steps, batches or checkpoints, and negative seeds."""
+        for name in ("n_steps", "keep_last", "accumulate"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.seed < 0:

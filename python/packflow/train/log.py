@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -26,7 +27,27 @@ COLUMNS = (
 )
 
 
-class RunLog:
+class Log:
+    """Keeps nothing: the log of a process beside the first. As a context it does nothing."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """End."""
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Numbers of a step."""
+
+    def advance(self, step: int, loss: float, learning_rate: float, atoms_per_second: float) -> None:
+        """A step is done."""
+
+    def line(self, text: str) -> None:
+        """A line for people."""
+
+
+class RunLog(Log):
     """Log of one run; as a context it shows a progress bar, where the terminal can."""
 
     def __init__(self, out: Path, n_steps: int, first_step: int = 0) -> None:
@@ -47,7 +68,7 @@ class RunLog:
         self._bar = Progress(*columns, TextColumn("{task.fields[values]}"), console=self.console, disable=not self.console.is_terminal)
         self._task = self._bar.add_task("train", total=n_steps, completed=first_step, values="")
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         """Show the bar."""
         self._bar.start()
         return self
