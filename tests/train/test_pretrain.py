@@ -1,11 +1,13 @@
 """The training loop: it learns, it resumes to the last bit, and it ends well whatever ends it."""
 
 import csv
+import errno
 import json
 import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ import torch
 from packflow.errors import InputError
 from packflow.model.weights import load_model
 from packflow.structure import FlowSpace
-from packflow.train import pretrain
+from packflow.train import checkpoint, pretrain
 from packflow.train.checkpoint import checkpoints_in, read_config, read_tensors
 from packflow.train.config import OptimConfig, ValidationConfig
 from packflow.train.log import RunLog
@@ -169,6 +171,47 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_checkpoint(co
         train(wild, source, tmp_path / "run", good.checkpoint)
     assert checkpoints_in(tmp_path / "run")[-1] == good.checkpoint
     assert {path.name: path.read_bytes() for path in good.checkpoint.iterdir()} == before
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("where", ["first file", "last file", "flush", "rename"])
+def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(config, source, tmp_path, monkeypatch, where):
+    straight = train(config, source, tmp_path / "straight")
+    write, done = checkpoint.write_checkpoint, []
+
+    def full_at_the_second(*args):
+        if done:
+            target = {"first file": (checkpoint, "save_model"), "last file": (Path, "write_text"), "flush": (os, "fsync")}
+            monkeypatch.setattr(*target.get(where, (Path, "rename")), full)
+        done.append(True)
+        write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_checkpoint", full_at_the_second)
+        with pytest.raises(
+            InputError, match=r"step_00000010 cannot be written \(\[Errno 28\] No space left on device\): mend that and resume"
+        ):
+            train(config, source, tmp_path / "run")
+    monkeypatch.undo()
+    (last,) = checkpoints_in(tmp_path / "run")
+    assert last.name == "step_00000005"
+    resumed = train(read_config(last), source, tmp_path / "run", last)
+    assert_same_checkpoint(straight.checkpoint, resumed.checkpoint)
+    assert not list((tmp_path / "run").glob("*.partial"))
+
+
+def test_a_full_disk_of_the_log_is_one_line(config, source, tmp_path):
+    with (
+        pytest.raises(InputError, match=r"metrics\.csv cannot be written \(\[Errno 28\] No space left on device\): mend that and resume"),
+        RunLog(tmp_path, 10) as log,
+    ):
+        log._file.close()
+        log._file = Path("/dev/full").open("w")  # noqa: SIM115 - the log closes it
+        log._writer = csv.DictWriter(log._file, ["step", "loss"])
+        log.write(1, {"loss": 2.0})
 
 
 def test_a_folder_with_another_run_is_refused(config, source, tmp_path):
