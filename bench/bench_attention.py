@@ -1,41 +1,21 @@
-"""`bond_attention` against torch's attention with a dense bias: forward, with gradients, memory, and a training step."""
+"""`bond_attention` against torch's attention with a dense bias: forward, with gradients, and memory."""
 
 from __future__ import annotations
 
 import json
-import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from harness import compare, smallest
+from padded import check, dense_bias, molecule_bonds, places, ragged
 from torch import Tensor
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
-from packflow.model import ModelConfig, PackFlow
 from packflow.ops import BondTable, bond_attention, bond_attention_qkv, bond_table
-from packflow.structure import TemplateBatch
 
-N_CRYSTALS = 32
 BIG = 4000  # atoms of the crystal whose memory is measured
-
-
-def ragged() -> list[int]:
-    """Log-normal numbers of atoms between 31 and 186, mean 85."""
-    generator = random.Random(1)
-    return [max(8, min(250, int(generator.lognormvariate(4.2, 0.6)))) for _ in range(N_CRYSTALS)]
-
-
-def molecule_bonds(sizes: list[int]) -> Tensor:
-    """Chains with branches, each bond in both directions: two directed edges per atom, as in molecules. [2, n_bonds]"""
-    generator, edges, first = random.Random(0), [], 0
-    for n in sizes:
-        for i in range(1, n):
-            j = max(0, i - 1 - (generator.random() < 0.25) * generator.randint(1, 3))
-            edges += [(first + i, first + j), (first + j, first + i)]
-        first += n
-    return torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T.contiguous()
 
 
 @dataclass(frozen=True)
@@ -64,22 +44,6 @@ class Case:
         return dense_bias(self.sizes, self.bonds, self.place, edge_bias)
 
 
-def places(sizes: list[int]) -> tuple[Tensor, Tensor]:
-    """Crystal and position in it of each atom of the packed axis."""
-    counts = torch.tensor(sizes)
-    return torch.repeat_interleave(torch.arange(len(sizes)), counts), torch.cat([torch.arange(n) for n in sizes])
-
-
-def dense_bias(sizes: list[int], bonds: BondTable, place: tuple[Tensor, Tensor], edge_bias: Tensor) -> Tensor:
-    """See Case.dense_bias."""
-    largest, (crystal, position) = max(sizes), place
-    source = torch.repeat_interleave(bonds.row_ptr.diff().long())
-    padding = torch.arange(largest) >= torch.tensor(sizes)[:, None]
-    bias = torch.zeros(len(sizes), largest, largest, edge_bias.shape[1]).masked_fill(padding[:, None, :, None], -torch.inf)
-    bias = bias.index_put((crystal[source], position[source], position[bonds.column.long()]), edge_bias, accumulate=True)
-    return bias.permute(0, 3, 1, 2)
-
-
 def make_case(sizes: list[int], n_heads: int, d_head: int) -> Case:
     """A batch of random numbers."""
     generator = torch.Generator().manual_seed(0)
@@ -89,12 +53,6 @@ def make_case(sizes: list[int], n_heads: int, d_head: int) -> Case:
     edge_bias = torch.randn(len(bonds.column), n_heads, generator=generator)
     grad_out = torch.randn(sum(sizes), n_heads, d_head, generator=generator)
     return Case(sizes, qkv, edge_bias, cu_seqlens, bonds, places(sizes), grad_out)
-
-
-def check(ours: object, theirs: object) -> None:
-    """Every pair of tensors is equal to float32 precision, as vectors."""
-    for x, y in zip(ours, theirs, strict=True):
-        assert (x - y).norm() < 1e-5 * y.norm(), f"relative difference {(x - y).norm() / y.norm():.1e}"
 
 
 def forward(name: str, case: Case, quick: bool) -> None:
@@ -235,60 +193,6 @@ def memory(n_atoms: int) -> None:
     print(f"{row['op']:<10} {row['case']:<34} extra {extra:.1f} x q, k, v   (one dense bias: {dense:.0f} x)", file=sys.stderr)
 
 
-def padded_velocity(model: PackFlow, template: TemplateBatch, state: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """The same network on padded tokens with a dense bias."""
-    condition = model.condition(template)
-    sizes, place = template.sizes, places(template.sizes)
-    positions, flow_lattice, t_positions, t_lattice = state
-    per_crystal = model.embed_lattice(flow_lattice) + model.embed_t_positions(t_positions) + model.embed_t_lattice(t_lattice)
-    tokens = model.embed_positions(positions) + condition.atom_embedding
-    x = tokens.new_zeros(len(sizes), max(sizes), tokens.shape[1]).index_put(place, tokens) + per_crystal[:, None]
-    bias = dense_bias(sizes, condition.bonds, place, condition.edge_bias)
-    for layer in model.encoder.layers:
-        q, k, v = layer.attention_in(layer.norm_attention(x)).unflatten(2, (3, layer.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
-        x = x + layer.attention_out(attended)
-        x = x + layer.feedforward_out(gelu(layer.feedforward_in(layer.norm_feedforward(x)), approximate="tanh"))
-    x = model.encoder.norm(x)
-    real = (torch.arange(max(sizes)) < torch.tensor(sizes)[:, None])[:, :, None]
-    return model.head_positions(x)[place], model.head_lattice((x * real).sum(1) / condition.n_atoms)
-
-
-def training_step(sizes: list[int], config: ModelConfig, name: str, quick: bool) -> None:
-    """Loss, gradients and a step of AdamW, of rate 0 so that both sides see the same weights."""
-    torch.manual_seed(0)
-    n, bond_index = sum(sizes), molecule_bonds(sizes)
-    template = TemplateBatch(
-        atomic_numbers=torch.full((n,), 6),
-        atom_features=torch.randint(0, 3, (n, 10), dtype=torch.uint8),
-        bond_index=bond_index,
-        bond_features=torch.randint(0, 3, (bond_index.shape[1], 2), dtype=torch.uint8),
-        atom_ptr=torch.tensor([0, *torch.tensor(sizes).cumsum(0).tolist()], dtype=torch.int32),
-        n_copies=torch.ones(len(sizes), dtype=torch.int64),
-    )
-    state = [torch.randn(n, 3), torch.randn(len(sizes), 6), torch.rand(len(sizes)), torch.rand(len(sizes))]
-    model = PackFlow(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
-
-    def step(velocity):
-        optimizer.zero_grad()
-        velocities = velocity()
-        sum(v.square().mean() for v in velocities).backward()
-        optimizer.step()
-        return [p.grad.clone() for p in model.parameters()]
-
-    compare(
-        "attention",
-        f"training step {name}",
-        "padded, dense bias",
-        lambda: step(lambda: model(*state, template)),
-        lambda: step(lambda: padded_velocity(model, template, state)),
-        lambda x, y: check([torch.cat([g.flatten() for g in x])], [torch.cat([g.flatten() for g in y])]),
-        ("crystals", len(sizes)),
-        quick=quick,
-    )
-
-
 def main() -> None:
     torch.set_num_threads(1)
     quick = smallest()
@@ -308,7 +212,6 @@ def main() -> None:
         two_threads(name, case, quick)
         if not quick:
             share_of_sgemm(f"1 x 250, {n_heads} x {d_head}", make_case([250], n_heads, d_head), quick)
-    training_step(batches[-1][1], ModelConfig(256, 8, 512, 4), f"2M, {batches[-1][0]}", quick)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,18 @@ def test_times_are_beta_distributed(generator, power):
     assert abs(torch.corrcoef(torch.stack([t_positions, t_lattice]))[0, 1].item()) < 0.03
 
 
+def test_a_shared_time_is_one_draw_for_both_channels(batch, space):
+    shared = TimeConfig(0.7, 0.7, shared=True)
+    t_positions, t_lattice = draw_times(1000, shared, torch.Generator().manual_seed(5))
+    assert torch.equal(t_positions, t_lattice)
+    assert torch.equal(t_positions, draw_times(1000, TimeConfig(0.7, 0.7), torch.Generator().manual_seed(5))[0])
+    path = draw_path(batch, space, PathConfig(), shared, torch.Generator().manual_seed(5))
+    assert torch.equal(path.positions.t, path.lattice.t)
+
+
 def test_unknown_options_are_refused():
+    with pytest.raises(InputError, match=r"time\.shared needs one power .*, got power_positions 0\.5 and power_lattice 1\.0"):
+        TimeConfig(0.5, shared=True)
     with pytest.raises(InputError, match=r"loss\.kind must be 'velocity' or 'endpoint_l1', got 'l3'"):
         LossConfig("l3")
     with pytest.raises(InputError, match=r"time\.power_lattice must be above 0, got 0"):

@@ -47,6 +47,11 @@ def test_round_trip(model, file):
         assert torch.equal(loaded.state_dict()[name], value), name
 
 
+def test_a_file_from_before_bonds_could_enter_otherwise_means_the_bias(model, file):
+    rewrite(file, config=json.dumps({k: v for k, v in asdict(CONFIG).items() if k not in ("bonds", "n_bond_layers")}))
+    assert load_model(file).config == CONFIG
+
+
 def test_half_precision_is_loaded_as_float32(model, tmp_path):
     save_model(tmp_path / "half.safetensors", model, dtype=torch.bfloat16)
     save_model(tmp_path / "full.safetensors", model)
@@ -103,13 +108,14 @@ def test_wrong_tensors(file, edit, message):
     ("metadata", "message"),
     [
         ({"config": changed_config(n_rotors=3)}, "unknown field n_rotors in its ModelConfig"),
+        ({"config": changed_config(bonds="edges")}, "bonds must be 'bias', 'gnn' or 'none', got 'edges'"),
         ({"config": json.dumps({k: v for k, v in asdict(CONFIG).items() if k != "n_heads"})}, "no field n_heads"),
         ({"config": changed_config(space={"kind": "packed"})}, "no field lattice_mean in its FlowSpace"),
         ({"config": json.dumps(asdict(replace(CONFIG, d_model=32)))}, "instead of"),
         ({"config": "{"}, "damaged"),
         ({"format_version": "2"}, "format version 2, this packflow reads 1: update packflow"),
     ],
-    ids=["unknown field", "missing field", "nested field", "other model", "no json", "newer version"],
+    ids=["unknown field", "unknown value", "missing field", "nested field", "other model", "no json", "newer version"],
 )
 def test_wrong_metadata(file, metadata, message):
     rewrite(file, **metadata)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from packflow.errors import InputError
-from packflow.model import PackFlow
+from packflow.flow.loss import TimeConfig
+from packflow.model import ModelConfig, PackFlow
 from packflow.train.config import OptimConfig, TrainConfig
 from packflow.train.muon import Muon, orthogonalized
 from packflow.train.optim import learning_rate_share, optimizers_of, set_learning_rates, update_average
@@ -113,11 +114,27 @@ def test_paper_recipes_are_table_3():
         assert (config.path.center_noise, config.path.assign_copies, config.invert) == (False, False, False)
 
 
+@pytest.mark.parametrize(
+    ("name", "differs"),
+    [
+        ("no-bonds", {"model": ModelConfig(640, 10, 2560, 12, bonds="none")}),
+        ("bond-gnn", {"model": ModelConfig(640, 10, 2560, 12, bonds="gnn", n_bond_layers=3)}),
+        ("shared-time", {"time": TimeConfig(shared=True)}),
+    ],
+)
+def test_ablations_differ_from_the_60m_recipe_in_one_thing(name, differs):
+    assert recipe_named(name) == replace(recipe_named("base-60m"), recipe=name, **differs)
+    assert recipe_named(name) != recipe_named("base-60m")
+
+
 def test_recipes_know_their_names():
     assert [recipe_named(name).recipe for name in RECIPES] == list(RECIPES)
 
 
-@pytest.mark.parametrize(("name", "hint"), [("open_2m", "mean open-2m"), ("base60m", "mean base-60m"), ("xyz", "there are base-2m")])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("open_2m", "mean open-2m"), ("base60m", "mean base-60m"), ("shared_times", "mean shared-time"), ("xyz", "there are base-2m")],
+)
 def test_unknown_recipes_are_refused_with_a_suggestion(name, hint):
     with pytest.raises(InputError, match=hint):
         recipe_named(name)

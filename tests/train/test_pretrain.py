@@ -1,11 +1,13 @@
 """The training loop: it learns, it resumes to the last bit, and it ends well whatever ends it."""
 
 import csv
+import errno
 import json
 import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,11 +15,13 @@ import torch
 from packflow.errors import InputError
 from packflow.model.weights import load_model
 from packflow.structure import FlowSpace
-from packflow.train import pretrain
+from packflow.train import checkpoint, pretrain
 from packflow.train.checkpoint import checkpoints_in, read_config, read_tensors
 from packflow.train.config import OptimConfig, ValidationConfig
 from packflow.train.log import RunLog
 from packflow.train.pretrain import train
+from packflow.train.recipes import recipe_named
+from packflow.train.step import invert
 from packflow.train.validation import Validation
 
 FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
@@ -72,6 +76,20 @@ def test_resumed_run_is_the_straight_run_to_the_last_bit(either, source, tmp_pat
     assert [p.pop("seconds") > 0 for p in progress] == [True, True]
     assert progress[0] == progress[1]
     assert [r["step"] for r in rows_of(tmp_path / "straight")] == [r["step"] for r in rows_of(tmp_path / "resumed")]
+
+
+@pytest.mark.parametrize("name", ["no-bonds", "bond-gnn", "shared-time"])
+def test_ablations_train_and_say_so_in_their_weights(config, source, tmp_path, name):
+    ablation = recipe_named(name)
+    model = replace(config.model, bonds=ablation.model.bonds, n_bond_layers=ablation.model.n_bond_layers)
+    result = train(replace(config, recipe=name, model=model, time=ablation.time), source, tmp_path / "run")
+    saved = read_config(result.checkpoint)
+    assert (saved.recipe, saved.time) == (name, ablation.time)
+    assert load_model(result.checkpoint).config == saved.model
+    assert saved.model.bonds == {"no-bonds": "none", "bond-gnn": "gnn"}.get(name, "bias")
+    plain = train(config, source, tmp_path / "plain")
+    assert rows_of(tmp_path / "run")[-1]["validation/loss"] != rows_of(tmp_path / "plain")[-1]["validation/loss"]
+    assert plain.step == result.step == 10
 
 
 def test_the_seed_decides_the_run(config, source, tmp_path):
@@ -148,10 +166,52 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_checkpoint(co
     good = train(config, source, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in good.checkpoint.iterdir()}
     wild = replace(read_config(good.checkpoint), n_steps=40, optim=OptimConfig(learning_rate=1e30))
-    with pytest.raises(InputError, match=r"the loss became .* at step 1\d: resume from the last checkpoint with a lower learning rate"):
+    message = r"the loss became .* at step 1\d, at crystals \d+, .* of the dataset: resume from the last checkpoint with a lower"
+    with pytest.raises(InputError, match=message):
         train(wild, source, tmp_path / "run", good.checkpoint)
     assert checkpoints_in(tmp_path / "run")[-1] == good.checkpoint
     assert {path.name: path.read_bytes() for path in good.checkpoint.iterdir()} == before
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("where", ["first file", "last file", "flush", "rename"])
+def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(config, source, tmp_path, monkeypatch, where):
+    straight = train(config, source, tmp_path / "straight")
+    write, done = checkpoint.write_checkpoint, []
+
+    def full_at_the_second(*args):
+        if done:
+            target = {"first file": (checkpoint, "save_model"), "last file": (Path, "write_text"), "flush": (os, "fsync")}
+            monkeypatch.setattr(*target.get(where, (Path, "rename")), full)
+        done.append(True)
+        write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_checkpoint", full_at_the_second)
+        with pytest.raises(
+            InputError, match=r"step_00000010 cannot be written \(\[Errno 28\] No space left on device\): mend that and resume"
+        ):
+            train(config, source, tmp_path / "run")
+    monkeypatch.undo()
+    (last,) = checkpoints_in(tmp_path / "run")
+    assert last.name == "step_00000005"
+    resumed = train(read_config(last), source, tmp_path / "run", last)
+    assert_same_checkpoint(straight.checkpoint, resumed.checkpoint)
+    assert not list((tmp_path / "run").glob("*.partial"))
+
+
+def test_a_full_disk_of_the_log_is_one_line(config, source, tmp_path):
+    with (
+        pytest.raises(InputError, match=r"metrics\.csv cannot be written \(\[Errno 28\] No space left on device\): mend that and resume"),
+        RunLog(tmp_path, 10) as log,
+    ):
+        log._file.close()
+        log._file = Path("/dev/full").open("w")  # noqa: SIM115 - the log closes it
+        log._writer = csv.DictWriter(log._file, ["step", "loss"])
+        log.write(1, {"loss": 2.0})
 
 
 def test_a_folder_with_another_run_is_refused(config, source, tmp_path):
@@ -255,7 +315,7 @@ def test_baseline_is_the_score_of_the_mean_crystal(config, source):
 
 def test_a_mirror_image_flips_about_half_of_the_crystals(source, generator):
     batch = pretrain.Batches(source, pretrain.TrainConfig().batch).batch(pretrain.generator_of(0, 0))
-    flipped = pretrain.invert(batch, generator)
+    flipped = invert(batch, generator)
     ratio = (flipped.positions / batch.positions).round().clamp(-1, 1)
     per_crystal = [part.unique().tolist() for part in ratio.split(batch.template.sizes)]
     assert all(signs in ([1.0], [-1.0]) for signs in per_crystal)

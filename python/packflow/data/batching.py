@@ -109,7 +109,15 @@ class Batches:
 
     def batch(self, generator: torch.Generator) -> CrystalBatch:
         """One batch."""
-        return CrystalBatch.pack([self.dataset[int(row)] for row in self.rows_of(generator)])
+        return self.pack(self.rows_of(generator))
+
+    def pack(self, rows: np.ndarray) -> CrystalBatch:
+        """The batch of the crystals at these dataset rows. [n_crystals]"""
+        return CrystalBatch.pack([self.dataset[int(row)] for row in rows])
+
+    def atoms_in(self, rows: np.ndarray) -> int:
+        """Heavy atoms of the crystals at these dataset rows."""
+        return int(np.asarray(self.dataset.n_atoms)[rows].sum())
 
 
 def validation_rows(dataset: CrystalSource, n_crystals: int, per_molecule: int = 2) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from packflow.errors import InputError
 from packflow.flow.path import CrystalPath, FlowPath, PathConfig, draw_noise
+from packflow.model.packflow import OPTIONAL
 from packflow.structure.batch import CrystalBatch
 from packflow.structure.flow_space import FlowSpace
 
@@ -21,16 +22,21 @@ class TimeConfig:
     Attributes:
         power_positions: 1 is uniform (paper); below 1 has more weight near t = 0, the data, where bond lengths are decided.
         power_lattice: likewise for the lattice.
+        shared: one time for both (the paper's ablation), so that both powers must be equal.
     """
 
     power_positions: float = 1.0
     power_lattice: float = 1.0
+    shared: bool = field(default=False, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
-        """Refuse powers without a distribution."""
+        """Refuse powers without a distribution, and two distributions of one time."""
         for name in ("power_positions", "power_lattice"):
             if not getattr(self, name) > 0:
                 raise InputError(f"time.{name} must be above 0, got {getattr(self, name)}")
+        if self.shared and self.power_positions != self.power_lattice:
+            powers = f"power_positions {self.power_positions} and power_lattice {self.power_lattice}"
+            raise InputError(f"time.shared needs one power for both channels, got {powers}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,9 @@ class Loss:
 def draw_times(n_crystals: int, config: TimeConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Times of the positions, then of the lattices, on the generator's device. [n_crystals], [n_crystals]"""
     t_positions = torch.rand(n_crystals, generator=generator, device=generator.device)
+    if config.shared:
+        t_shared = t_positions ** (1 / config.power_positions)
+        return t_shared, t_shared
     t_lattice = torch.rand(n_crystals, generator=generator, device=generator.device)
     return t_positions ** (1 / config.power_positions), t_lattice ** (1 / config.power_lattice)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from packflow.errors import InputError
+from packflow.model.bond_gnn import BondGnn
 from packflow.model.compat import misaligned_rows, place_embedding
 from packflow.model.embedding import AtomEncoding, TimeEmbedding, atom_inputs, mlp, n_atom_inputs
 from packflow.model.transformer import Encoder
@@ -16,6 +18,8 @@ from packflow.ops.bond_attention import DIMS_STEP, MOST_DIMS
 from packflow.structure.batch import TemplateBatch
 from packflow.structure.flow_space import FlowSpace
 from packflow.structure.molecule import N_BOND_FEATURES
+
+BondsIn = Literal["bias", "gnn", "none"]
 
 D_BOND_HIDDEN = 64
 N_LATTICE = 6
@@ -38,6 +42,8 @@ class ModelConfig:
         center_noise: the noise it learns to start from has its mean at the origin (paper: not); samplers must do the same.
         compat: bond features in the misaligned order of the authors' released code, see compat.misaligned_rows.
         place_embedding: with the atom's place in the batch, see compat.place_embedding (paper: not).
+        bonds: how the network is told of bonds: "bias" of the attention (paper), "gnn" before the transformer, or "none".
+        n_bond_layers: layers of that "gnn".
     """
 
     d_model: int = 256
@@ -50,10 +56,12 @@ class ModelConfig:
     center_noise: bool = False
     compat: bool = field(default=False, metadata=OPTIONAL)
     place_embedding: bool = field(default=False, metadata=OPTIONAL)
+    bonds: BondsIn = field(default="bias", metadata=OPTIONAL)
+    n_bond_layers: int = field(default=3, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
-        for name in ("d_model", "n_heads", "d_feedforward", "n_layers"):
+        for name in ("d_model", "n_heads", "d_feedforward", "n_layers", "n_bond_layers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.d_model % self.n_heads:
@@ -63,6 +71,8 @@ class ModelConfig:
             raise InputError(f"d_model / n_heads must be a multiple of {DIMS_STEP} up to {MOST_DIMS}, got {d_head}")
         if self.atom_encoding not in ("index", "one_hot"):
             raise InputError(f"atom_encoding must be 'index' or 'one_hot', got {self.atom_encoding!r}")
+        if self.bonds not in ("bias", "gnn", "none"):
+            raise InputError(f"bonds must be 'bias', 'gnn' or 'none', got {self.bonds!r}")
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class Condition:
     crystal_index:  [n_atoms] int64, owner of each atom.
     n_atoms:        [n_crystals, 1] float32, atoms of each crystal.
     atom_ptr:       [n_crystals + 1] int32; crystal c owns atoms atom_ptr[c]:atom_ptr[c + 1].
-    bonds:          the directed bonds, sorted for the attention.
+    bonds:          the directed bonds, sorted for the attention; none where the attention has no bias.
     """
 
     atom_embedding: Tensor
@@ -100,7 +110,10 @@ class PackFlow(nn.Module):
         self.embed_lattice = mlp(N_LATTICE, d, d, first_bias=False)
         self.embed_t_positions = TimeEmbedding(d, config.time_scale)
         self.embed_t_lattice = TimeEmbedding(d, config.time_scale)
-        self.bond_bias = mlp(N_BOND_FEATURES, D_BOND_HIDDEN, config.n_heads)
+        if config.bonds == "bias":
+            self.bond_bias = mlp(N_BOND_FEATURES, D_BOND_HIDDEN, config.n_heads)
+        if config.bonds == "gnn":
+            self.bond_gnn = BondGnn(d, config.n_bond_layers)
         self.encoder = Encoder(d, config.n_heads, config.d_feedforward, config.n_layers)
         self.head_positions = mlp(d, d, 3)
         self.head_lattice = mlp(d, d, N_LATTICE)
@@ -112,14 +125,21 @@ class PackFlow(nn.Module):
 
     def condition(self, template: TemplateBatch) -> Condition:
         """Embed what does not change along a trajectory: atoms and bonds."""
-        bonds = bond_table(template.bond_index, template.atom_ptr)
-        bond_features = template.bond_features[misaligned_rows(template)] if self.config.compat else template.bond_features
         atom_embedding = self.embed_atoms(atom_inputs(template, self.config.atom_encoding))
         if self.config.place_embedding:
             atom_embedding = atom_embedding + place_embedding(template.n_atoms, self.config.d_model, atom_embedding.device)
+        bonds = bond_table(template.bond_index, template.atom_ptr)
+        if self.config.bonds == "bias":
+            rows = misaligned_rows(template) if self.config.compat else slice(None)
+            edge_bias = self.bond_bias(template.bond_features[rows][bonds.order].float()).float()
+        else:
+            if self.config.bonds == "gnn":
+                atom_embedding = self.bond_gnn(atom_embedding, template.bond_index, template.bond_features)
+            bonds = bond_table(template.bond_index[:, :0], template.atom_ptr)
+            edge_bias = atom_embedding.new_zeros(0, self.config.n_heads, dtype=torch.float32)
         return Condition(
             atom_embedding=atom_embedding,
-            edge_bias=self.bond_bias(bond_features[bonds.order].float()).float(),
+            edge_bias=edge_bias,
             crystal_index=template.crystal_index,
             n_atoms=template.atom_ptr.diff().float()[:, None],
             atom_ptr=template.atom_ptr,

@@ -150,8 +150,11 @@ def check_version(version: str | int | None, file: Path) -> None:
 def from_dict(cls: type[T], values: dict[str, Any], file: Path) -> T:
     """Rebuild a tree of dataclasses from the JSON of its `asdict`.
 
+    A field marked optional takes its default where the file has none: files written before there was such a field mean that
+    default.
+
     Raises:
-        InputError: a field is unknown, or missing and not optional.
+        InputError: a field is unknown, or missing and not optional, or a value is refused by its class.
     """
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     needed = {f.name for f in fields(cls) if not f.metadata.keys() & OPTIONAL.keys()}  # type: ignore[arg-type]
@@ -160,7 +163,11 @@ def from_dict(cls: type[T], values: dict[str, Any], file: Path) -> T:
     if wrong:
         raise InputError(f"{file} has {wrong[0]} in its {cls.__name__}: it was written by another version of packflow")
     types = get_type_hints(cls)
-    return cls(**{name: _from_json(types[name], value, file) for name, value in values.items()})
+    built = {name: _from_json(types[name], value, file) for name, value in values.items()}
+    try:
+        return cls(**built)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
 
 
 def _from_json(kind: Any, value: Any, file: Path) -> Any:  # noqa: ANN401 - whatever JSON holds

@@ -1,9 +1,13 @@
-"""Command line: python -m packflow.train --recipe open-2m --data DIR --out DIR [--resume auto] [--optim.learning_rate 1e-4 ...]."""
+"""Command line: python -m packflow.train --recipe open-2m --data DIR --out DIR [--resume auto] [--optim.learning_rate 1e-4 ...].
+
+In several processes: torchrun --standalone --nproc-per-node 4 -m packflow.train ..., with the same options.
+"""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,6 +23,7 @@ from packflow.errors import InputError
 from packflow.model.weights import from_dict
 from packflow.train.checkpoint import checkpoints_in, read_config
 from packflow.train.config import TrainConfig
+from packflow.train.parallel import is_first
 from packflow.train.pretrain import train
 from packflow.train.recipes import RECIPES, recipe_named
 
@@ -31,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(words)
     except InputError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        process = "" if is_first() else f" (process {os.environ['RANK']})"
+        print(f"{PROGRAM}{process}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: aborted; the last checkpoint is complete", file=sys.stderr)
@@ -51,6 +57,8 @@ def run(words: Sequence[str]) -> int:
     if task.threads:
         torch.set_num_threads(task.threads)
     result = train(config, CrystalDataset.open(task.data), Path(task.out), resume, task.max_minutes, task.device)
+    if not is_first():
+        return 0 if result.stopped_by is None else 128 + result.stopped_by
     if result.stopped_by is not None:
         mend = f"continue with --out {task.out} --resume auto" if result.checkpoint else "no step was done"
         print(f"{PROGRAM}: stopped by {result.stopped_by.name} after step {result.step}; {mend}", file=sys.stderr)

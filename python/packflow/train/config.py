@@ -10,6 +10,7 @@ from packflow.errors import InputError
 from packflow.flow.loss import LossConfig, TimeConfig
 from packflow.flow.path import PathConfig
 from packflow.model import ModelConfig
+from packflow.model.packflow import OPTIONAL
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -91,6 +92,7 @@ class TrainConfig:
         seed: of weights, batches, times and noises.
         precision: of the arithmetic.
         keep_last: checkpoints kept beside the best.
+        accumulate: batches in a step of each process; their gradients are added up before the weights change.
     """
 
     recipe: str = "custom"
@@ -107,10 +109,11 @@ class TrainConfig:
     seed: int = 0
     precision: Precision = "32-true"
     keep_last: int = 2
+    accumulate: int = field(default=1, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
-        """Refuse a run without steps or checkpoints, and negative seeds."""
-        for name in ("n_steps", "keep_last"):
+        """Refuse a run without steps, batches or checkpoints, and negative seeds."""
+        for name in ("n_steps", "keep_last", "accumulate"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.seed < 0:

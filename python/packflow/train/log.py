@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
+
+from packflow.errors import InputError
 
 METRICS, BOARD = "metrics.csv", "tensorboard"
 COLUMNS = (
@@ -26,28 +31,49 @@ COLUMNS = (
 )
 
 
-class RunLog:
+class Log:
+    """Keeps nothing: the log of a process beside the first. As a context it does nothing."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """End."""
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Numbers of a step."""
+
+    def advance(self, step: int, loss: float, learning_rate: float, atoms_per_second: float) -> None:
+        """A step is done."""
+
+    def line(self, text: str) -> None:
+        """A line for people."""
+
+
+class RunLog(Log):
     """Log of one run; as a context it shows a progress bar, where the terminal can."""
 
     def __init__(self, out: Path, n_steps: int, first_step: int = 0) -> None:
         """Open the files; on a resumed run, rows of steps that will be done again are dropped."""
         self.path = out / METRICS
-        rows = [row for row in read_rows(self.path) if int(row["step"]) <= first_step]
-        partial = self.path.with_name(METRICS + ".partial")
-        with partial.open("w", newline="") as file:
-            kept = csv.DictWriter(file, COLUMNS)
-            kept.writeheader()
-            kept.writerows(rows)
-        partial.replace(self.path)  # so that a kill at any moment leaves the rows
-        self._file = self.path.open("a", newline="")
-        self._writer = csv.DictWriter(self._file, COLUMNS)
-        self._board = SummaryWriter(str(out / BOARD), purge_step=first_step + 1)
+        with written(self.path):
+            rows = [row for row in read_rows(self.path) if int(row["step"]) <= first_step]
+            partial = self.path.with_name(METRICS + ".partial")
+            with partial.open("w", newline="") as file:
+                kept = csv.DictWriter(file, COLUMNS)
+                kept.writeheader()
+                kept.writerows(rows)
+            partial.replace(self.path)  # so that a kill at any moment leaves the rows
+            self._file = self.path.open("a", newline="")
+            self._writer = csv.DictWriter(self._file, COLUMNS)
+            self._board = SummaryWriter(str(out / BOARD), purge_step=first_step + 1)
         self.console = Console(highlight=False)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
         self._bar = Progress(*columns, TextColumn("{task.fields[values]}"), console=self.console, disable=not self.console.is_terminal)
         self._task = self._bar.add_task("train", total=n_steps, completed=first_step, values="")
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         """Show the bar."""
         self._bar.start()
         return self
@@ -55,13 +81,21 @@ class RunLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Close the files and the bar."""
         self._bar.stop()
-        self._file.close()
-        self._board.close()
+        with written(self.path):
+            try:
+                self._file.close()
+            finally:
+                self._board.close()
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One row of the CSV and one event per value; the names are COLUMNS."""
-        self._writer.writerow({"step": step, **{name: f"{value:.8g}" for name, value in values.items()}})
-        self._file.flush()
+        """One row of the CSV and one event per value; the names are COLUMNS.
+
+        Raises:
+            InputError: the disk is full or not writable.
+        """
+        with written(self.path):
+            self._writer.writerow({"step": step, **{name: f"{value:.8g}" for name, value in values.items()}})
+            self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
@@ -74,6 +108,15 @@ class RunLog:
         """A line above the bar."""
         self.console.print(text, soft_wrap=True, markup=False)
         self.console.file.flush()  # a run in the background is followed in its log file
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Say which file could not be written, and why, when the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error}): mend that and resume; checkpoints are complete") from error
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

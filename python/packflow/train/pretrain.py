@@ -11,25 +11,22 @@ from pathlib import Path
 from signal import Signals
 
 import torch
-from lightning_fabric import Fabric
 
 from packflow.data.batching import Batches, CrystalSource, generator_of
 from packflow.errors import InputError
-from packflow.flow.loss import Loss, draw_path, flow_matching_loss
+from packflow.flow.loss import Loss
 from packflow.model import PackFlow
-from packflow.structure import CrystalBatch
 from packflow.train.checkpoint import PREFIX, RunState, checkpoints_in, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
-from packflow.train.log import BOARD, METRICS, RunLog
-from packflow.train.optim import optimizers_of, set_learning_rates, update_average
+from packflow.train.log import BOARD, METRICS, Log, RunLog
+from packflow.train.optim import optimizers_of
+from packflow.train.parallel import any_of, first_alone, gathered, launched
+from packflow.train.step import LATTICE, Run, train_step
 from packflow.train.stop import StopRequest
 from packflow.train.validation import Validation
 
 LOG_EVERY = 10
 N_LATTICE_BATCHES = 64
-
-# Independent uses of randomness in one step; a process of a parallel run adds its rank times their number.
-STREAMS = BATCH, FLOW, LATTICE = range(3)
 
 
 @dataclass(frozen=True)
@@ -46,24 +43,6 @@ class TrainResult:
     stopped_by: Signals | None
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a step needs.
-
-    config:     of the run.
-    state:      weights, moments and progress.
-    fabric:     device, precision and backward.
-    batches:    training crystals.
-    validation: fixed crystals, times and noises.
-    """
-
-    config: TrainConfig
-    state: RunState
-    fabric: Fabric
-    batches: Batches
-    validation: Validation
-
-
 def train(
     config: TrainConfig,
     dataset: CrystalSource,
@@ -74,7 +53,8 @@ def train(
 ) -> TrainResult:
     """Train until n_steps, max_minutes, or Ctrl-C or SIGTERM, with a checkpoint at the end whichever comes first.
 
-    Every batch, time and noise is a function of the seed and the step, so a resumed run continues to the last bit.
+    Every batch, time and noise is a function of the seed and the step, so a resumed run continues to the last bit. Processes
+    that torchrun started train together: each does its own batches of a step, and the first one writes and reports.
 
     Args:
         config: Of the run; for a resumed one that of its checkpoint, see checkpoint.read_config.
@@ -90,12 +70,14 @@ def train(
     """
     claim_folder(out, resume)
     run = start(config, dataset, resume, device)
+    run.fabric.barrier()  # every process has looked at the folder before the first one writes into it
     deadline = time.monotonic() + 60 * max_minutes
-    with StopRequest() as stop, RunLog(out, config.n_steps, run.state.progress.step) as log:
+    with StopRequest() as stop, log_of(run, out) as log:
         describe(run, log)
-        advance(run, out, log, should_stop=lambda: stop.received is not None or time.monotonic() > deadline)
+        advance(run, out, log, should_stop=lambda: any_of(run.fabric, stop.received is not None or time.monotonic() > deadline))
         last = checkpoints_in(out)
-    return TrainResult(run.state.progress.step, last[-1] if last else None, stop.received)
+        signals = [received for received in gathered(run.fabric, stop.received) if received is not None]
+    return TrainResult(run.state.progress.step, last[-1] if last else None, signals[0] if signals else None)
 
 
 def claim_folder(out: Path, resume: Path | None) -> None:
@@ -116,9 +98,7 @@ def claim_folder(out: Path, resume: Path | None) -> None:
 
 def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, device: str) -> Run:
     """Build everything for the first step, or for the one after a checkpoint."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: this machine has no GPU that torch can use; take --device cpu")
-    fabric = Fabric(accelerator=device, devices=1, precision=config.precision)
+    fabric = launched(device, config.precision)
     batches = Batches(dataset, config.batch)
     if config.fit_lattice and resume is None:
         config = with_fitted_lattice(config, batches)
@@ -132,6 +112,11 @@ def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, devi
     return Run(config, state, fabric, batches, Validation.of(dataset, config, fabric.device))
 
 
+def log_of(run: Run, out: Path) -> Log:
+    """Where this process reports."""
+    return RunLog(out, run.config.n_steps, run.state.progress.step) if run.fabric.is_global_zero else Log()
+
+
 def with_fitted_lattice(config: TrainConfig, batches: Batches) -> TrainConfig:
     """Set the flow space's lattice_mean and lattice_std to those of training crystals, drawn as in training."""
     drawn = [batches.batch(generator_of(config.seed, i, LATTICE)) for i in range(N_LATTICE_BATCHES)]
@@ -143,13 +128,14 @@ def with_fitted_lattice(config: TrainConfig, batches: Batches) -> TrainConfig:
     return replace(config, model=replace(config.model, space=space))
 
 
-def describe(run: Run, log: RunLog) -> None:
+def describe(run: Run, log: Log) -> None:
     """Say what is trained on what."""
     n_parameters = sum(p.numel() for p in run.state.model.parameters())
     baseline = run.validation.baseline()
     log.line(
         f"{run.config.recipe}: {n_parameters:,} parameters on {run.fabric.device}, {len(run.batches.rows):,} crystals of "
         f"{run.batches.n_molecules:,} molecules, steps {run.state.progress.step} to {run.config.n_steps}"
+        + (f", in {run.fabric.world_size} processes" if run.fabric.world_size > 1 else "")
     )
     log.line(
         f"validation baseline {baseline.total:.4f} (positions {baseline.positions:.4f}, lattice {baseline.lattice:.4f}): "
@@ -157,7 +143,7 @@ def describe(run: Run, log: RunLog) -> None:
     )
 
 
-def advance(run: Run, out: Path, log: RunLog, should_stop: Callable[[], bool]) -> None:
+def advance(run: Run, out: Path, log: Log, should_stop: Callable[[], bool]) -> None:
     """Train to the last step, or until asked to stop; then every finished step is in a checkpoint."""
     progress, window = run.state.progress, Window()
     saved = progress.step
@@ -171,56 +157,25 @@ def advance(run: Run, out: Path, log: RunLog, should_stop: Callable[[], bool]) -
             log.write(progress.step, {**window.means(), "learning_rate": rate})
             window = Window()
         if progress.step % run.config.validation.every == 0 or progress.step == run.config.n_steps:
-            validate(run, log)
-            save_checkpoint(out, run.state, run.config)
+            first_alone(run.fabric, lambda: validate_and_save(run, out, log))
             saved = progress.step
     if progress.step > saved:
         progress.validation_loss = None
-        save_checkpoint(out, run.state, run.config)
+        first_alone(run.fabric, lambda: save(run, out))
 
 
-def train_step(run: Run) -> tuple[float, Loss, float, int]:
-    """One update of the weights and their average.
-
-    Returns:
-        Learning rate, loss, norm of the gradient before clipping, atoms in the batch.
-
-    Raises:
-        InputError: the loss or its gradient is not a number; the weights are left as they were.
-    """
-    config, state, step = run.config, run.state, run.state.progress.step
-    stream = run.fabric.global_rank * len(STREAMS)
-    flow = generator_of(config.seed, step, stream + FLOW)
-    batch = run.batches.batch(generator_of(config.seed, step, stream + BATCH))
-    batch = (invert(batch, flow) if config.invert else batch).to(run.fabric.device)
-    path = draw_path(batch, config.model.space, config.path, config.time, flow)
-
-    rate = set_learning_rates(state.optimizers, step, config.n_steps, config.optim)
-    with run.fabric.autocast():
-        velocities = path.velocities(state.model)
-    loss = flow_matching_loss(velocities, path, config.model.space, config.loss)
-    run.fabric.backward(loss.total)
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip_norm).item()
-    if not (math.isfinite(norm) and math.isfinite(loss.total.item())):
-        raise InputError(
-            f"the loss became {loss.total.item()} (gradient norm {norm}) at step {step + 1}: "
-            "resume from the last checkpoint with a lower learning rate"
-        )
-    for optimizer in state.optimizers:
-        optimizer.step()
-        optimizer.zero_grad()
-    state.progress.step += 1
-    update_average(state.ema, state.model, state.progress.step, config.optim.ema_decay)
-    return rate, loss, norm, batch.template.n_atoms
+def save(run: Run, out: Path) -> None:
+    """Write a checkpoint."""
+    save_checkpoint(out, run.state, run.config)
 
 
-def invert(batch: CrystalBatch, generator: torch.Generator) -> CrystalBatch:
-    """Replace each crystal by its mirror image through the origin with probability one half; the lattice is the same."""
-    signs = 1 - 2 * torch.randint(2, (batch.template.n_crystals, 1), generator=generator).float()
-    return replace(batch, positions=batch.positions * signs[batch.template.crystal_index])
+def validate_and_save(run: Run, out: Path, log: Log) -> None:
+    """Judge the averaged weights and write a checkpoint."""
+    validate(run, log)
+    save(run, out)
 
 
-def validate(run: Run, log: RunLog) -> None:
+def validate(run: Run, log: Log) -> None:
     """Score the averaged weights, log it, and note whether it is the best so far."""
     progress, score, baseline = run.state.progress, run.validation.score(run.state.ema), run.validation.baseline()
     progress.validation_loss = score.total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 
 from packflow.data.batching import BatchConfig
@@ -29,6 +30,24 @@ def base_20m() -> TrainConfig:
 def base_60m() -> TrainConfig:
     """PackFlow-Base-60M, Table 3 of the paper."""
     return TrainConfig(recipe="base-60m", model=ModelConfig(640, 10, 2560, 12), batch=PAPER_BATCH)
+
+
+def no_bonds() -> TrainConfig:
+    """Ablation of Table 1: the 60M model without a bias for bonds; only the atom features hint at them."""
+    base = base_60m()
+    return replace(base, recipe="no-bonds", model=replace(base.model, bonds="none"))
+
+
+def bond_gnn() -> TrainConfig:
+    """Ablation of Table 1: the 60M model with GATv2 layers over the bonds before the transformer instead of the bias."""
+    base = base_60m()
+    return replace(base, recipe="bond-gnn", model=replace(base.model, bonds="gnn"))
+
+
+def shared_time() -> TrainConfig:
+    """Ablation of Table 1: the 60M model trained with one flow time for coordinates and lattice."""
+    base = base_60m()
+    return replace(base, recipe="shared-time", time=TimeConfig(shared=True))
 
 
 def open_2m() -> TrainConfig:
@@ -70,6 +89,9 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "base-2m": base_2m,
     "base-20m": base_20m,
     "base-60m": base_60m,
+    "no-bonds": no_bonds,
+    "bond-gnn": bond_gnn,
+    "shared-time": shared_time,
     "open-2m": open_2m,
     "tiny": tiny,
 }
