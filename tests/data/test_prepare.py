@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from packflow.data.dataset import CrystalDataset
+from packflow.data.filters import PAPER_SPACE_GROUPS, PAPER_Z_PRIMES, check_symmetry
 from packflow.data.prepare import PrepareConfig, prepare
 from packflow.data.source import read_table
-from packflow.errors import InputError
+from packflow.errors import InputError, StructureError
 
 
 def reasons(path):
@@ -107,3 +108,31 @@ def test_refused(cif_folder, tmp_path):
         run(tmp_path / "junk", tmp_path / "out")
     assert reasons(tmp_path / "out.rejected.csv") == {"a.cif": "no atoms"}
     assert not (tmp_path / "out").exists()
+
+
+def test_filters(cif_folder, dataset_folder, tmp_path):
+    """What the filters leave is what the unfiltered dataset says of its crystals, and nothing else goes."""
+    everything = CrystalDataset.open(dataset_folder)
+    group, z_prime = everything.notes["space_group"], everything.notes["z_prime"]
+    urea = everything.name == "2019369.cif"
+    assert (group[urea], z_prime[urea]) == (113, 0.25)
+    config = PrepareConfig(space_groups=PAPER_SPACE_GROUPS, z_primes=PAPER_Z_PRIMES)
+    run(cif_folder, tmp_path / "paper", config=config, table=cif_folder / "table.csv")
+    kept = CrystalDataset.open(tmp_path / "paper").name
+    wanted = everything.name[np.isin(group, PAPER_SPACE_GROUPS) & np.isin(z_prime, PAPER_Z_PRIMES)]
+    assert 0 < len(kept) < len(everything)
+    np.testing.assert_array_equal(kept, wanted)
+    found = reasons(tmp_path / "paper" / "rejected.csv")
+    assert found["2019369.cif"] == "other space group"
+    run(cif_folder, tmp_path / "elements", config=PrepareConfig(elements=("C", "H", "N", "O")), table=cif_folder / "table.csv")
+    smiles = CrystalDataset.open(tmp_path / "elements").smiles
+    assert not any(symbol in s for s in smiles for symbol in ("S", "F", "Cl", "Br"))
+    assert "other element" in reasons(tmp_path / "elements" / "rejected.csv").values()
+    run(cif_folder, tmp_path / "all", config=PrepareConfig(max_atoms=0), table=cif_folder / "table.csv")
+    assert len(CrystalDataset.open(tmp_path / "all")) == 16
+
+
+def test_no_symmetry_is_refused_only_where_it_is_asked_for():
+    check_symmetry(None, 1, PrepareConfig())
+    with pytest.raises(StructureError, match="no space group"):
+        check_symmetry(None, 1, PrepareConfig(z_primes=(1,)))

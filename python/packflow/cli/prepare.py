@@ -8,7 +8,9 @@ import jsonargparse
 from rich.console import Console
 from rich.table import Table
 
+from packflow.data.filters import PAPER_SPACE_GROUPS, PAPER_Z_PRIMES
 from packflow.data.prepare import REJECTED, PrepareConfig, Report, prepare
+from packflow.errors import InputError
 
 
 def prepare_parser() -> jsonargparse.ArgumentParser:
@@ -18,7 +20,10 @@ def prepare_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("source", type=str, help="folder, zip archive or CIF file")
     parser.add_argument("out", type=str, help="dataset folder to write; must not exist")
     parser.add_argument("--table", type=str, default=None, help="CSV with columns file and smiles (optional: kind, licence)")
-    parser.add_argument("--max-atoms", type=int, default=default.max_atoms, help="heavy atoms per cell, at most")
+    parser.add_argument("--max-atoms", type=int, default=default.max_atoms, help="heavy atoms per cell, at most; 0 for no limit")
+    parser.add_argument("--elements", type=str, default="any", help="symbols that may occur, as C,H,N,O; any: all 14 of the paper")
+    parser.add_argument("--space-groups", type=str, default="any", help="numbers, as 2,14,19, or paper; of the group that spglib finds")
+    parser.add_argument("--z-primes", type=str, default="any", help="molecules per asymmetric unit, as 1,2, or paper (1 to 5)")
     parser.add_argument("--niggli", type=bool, default=default.niggli, help="take the Niggli-reduced cell")
     parser.add_argument("--seed", type=int, default=default.seed, help="of the split by molecule family")
     parser.add_argument("--jobs", type=int, default=0, help="processes; 0 takes one per core")
@@ -27,9 +32,25 @@ def prepare_parser() -> jsonargparse.ArgumentParser:
 
 def run_prepare(args: jsonargparse.Namespace) -> None:
     """`packflow prepare`."""
-    config = PrepareConfig(max_atoms=args.max_atoms, niggli=args.niggli, seed=args.seed)
+    config = PrepareConfig(
+        max_atoms=args.max_atoms,
+        niggli=args.niggli,
+        seed=args.seed,
+        elements=None if args.elements == "any" else tuple(args.elements.split(",")),
+        space_groups=numbers("--space-groups", args.space_groups, PAPER_SPACE_GROUPS),
+        z_primes=numbers("--z-primes", args.z_primes, PAPER_Z_PRIMES),
+    )
     report = prepare(args.source, args.out, config, args.table, args.jobs or None)
     Console().print(report_table(report, Path(args.out)))
+
+
+def numbers(option: str, text: str, paper: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Numbers of an option that also takes `any` (None) and `paper`."""
+    if text in ("any", "paper"):
+        return None if text == "any" else paper
+    if not all(word.isdecimal() for word in text.split(",")):
+        raise InputError(f"{option} must be any, paper or numbers such as 1,2,14, got {text!r}")
+    return tuple(int(word) for word in text.split(","))
 
 
 def report_table(report: Report, out: Path) -> Table:

@@ -4,50 +4,21 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
-from rdkit import Chem
-
+from packflow.data.candidates import Candidate, read_candidates
 from packflow.data.dataset import write_dataset
-from packflow.data.source import NOTES, list_files, read_table, reader
+from packflow.data.filters import DEFAULT, PrepareConfig
+from packflow.data.source import NOTES, list_files, read_table, row_of
 from packflow.data.split import family, split_families
-from packflow.data.workers import map_files, n_cores
-from packflow.errors import InputError, StructureError
-from packflow.structure import Crystal
-from packflow.structure.cif import blocks_of, sites_of
-from packflow.structure.molecule import heavy_atom_mol
-from packflow.structure.recognize import recognize
+from packflow.data.workers import n_cores
+from packflow.errors import InputError
+
+__all__ = ["REJECTED", "PrepareConfig", "Report", "prepare"]
 
 REJECTED = "rejected.csv"
-
-
-@dataclass(frozen=True)
-class PrepareConfig:
-    """What becomes part of a dataset.
-
-    max_atoms: heavy atoms per unit cell, at most (paper: 250).
-    niggli:    take the Niggli-reduced cell, so that one crystal has one cell; else the cell as given.
-    fractions: of the molecules, for training, validation and test.
-    seed:      of the split.
-    """
-
-    max_atoms: int = 250
-    niggli: bool = True
-    fractions: tuple[float, float, float] = (0.9, 0.05, 0.05)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What came of one structure: a crystal, or the reason why not."""
-
-    name: str
-    crystal: Crystal | None
-    reason: str = ""
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +34,7 @@ class Report:
 def prepare(
     source: str | Path,
     out: str | Path,
-    config: PrepareConfig = PrepareConfig(),
+    config: PrepareConfig = DEFAULT,
     table: str | Path | None = None,
     n_jobs: int | None = None,
     progress: bool = True,
@@ -88,71 +59,33 @@ def prepare(
     if out.exists():
         raise InputError(f"{out} exists already; choose another folder or remove it")
     smiles_of, names = read_table(Path(table) if table else None), list_files(source)
-    done = list(prepare_all(source, names, smiles_of, config, n_jobs or n_cores(), progress))
-    kept = [(p.name, p.crystal) for p in done if p.crystal is not None]
-    rejected = [p for p in done if p.crystal is None]
-    if not kept:
+    done = list(read_candidates(source, names, smiles_of, config, n_jobs or n_cores(), progress))
+    rejected = [c for c in done if c.crystal is None]
+    if len(rejected) == len(done):
         write_rejected(out.with_name(f"{out.name}.{REJECTED}"), rejected)
         raise InputError(f"none of the {len(names)} files of {source} is usable; the reasons are in {out.name}.{REJECTED}")
-    molecules = sorted({crystal.template.molecule.smiles for _, crystal in kept})
+    kept = [c for c in done if c.crystal is not None]
+    crystals = [c.crystal for c in kept if c.crystal is not None]
+    molecules = sorted({crystal.template.molecule.smiles for crystal in crystals})
     families = [family(smiles) for smiles in molecules]
     split_of = dict(zip(molecules, split_families(families, config.fractions, config.seed), strict=True))
-    splits = [str(split_of[crystal.template.molecule.smiles]) for _, crystal in kept]
-    rows = [smiles_of.get(name.split("#")[0]) or {} for name, _ in kept]
-    columns = {"name": [name for name, _ in kept], "split": splits, **{key: [row.get(key, "") for row in rows] for key in NOTES}}
+    splits = [str(split_of[crystal.template.molecule.smiles]) for crystal in crystals]
+    rows = [row_of(smiles_of, c.name.split("#")[0]) for c in kept]
+    columns: dict[str, list[Any]] = {
+        "name": [c.name for c in kept],
+        "split": splits,
+        "space_group": [c.space_group for c in kept],
+        "z_prime": [c.z_prime for c in kept],
+        **{key: [row.get(key, "") for row in rows] for key in NOTES},
+    }
     settings: dict[str, object] = {"source": source.name, **asdict(config)}
-    write_dataset(out, [crystal for _, crystal in kept], columns, {"smiles": molecules, "family": families}, settings)
+    write_dataset(out, crystals, columns, {"smiles": molecules, "family": families}, settings)
     write_rejected(out / REJECTED, rejected)
     n_molecules = Counter(str(split) for split in split_of.values())
     return Report(len(names), Counter(splits), n_molecules, Counter(p.reason for p in rejected))
 
 
-def prepare_all(
-    source: Path, names: list[str], table: dict[str, dict[str, str]], config: PrepareConfig, n_jobs: int, progress: bool
-) -> Iterator[Prepared]:
-    """Results of all files, in the order of the names."""
-    smiles = [(table.get(name) or table.get(Path(name).name) or {}).get("smiles") or None for name in names]
-    work = partial(prepare_file, source, config)
-    for found in map_files(work, list(zip(names, smiles, strict=True)), n_jobs, progress):
-        yield from found
-
-
-def prepare_file(source: Path, config: PrepareConfig, job: tuple[str, str | None]) -> list[Prepared]:
-    """All structures of one file."""
-    name, smiles = job
-    if not name.lower().endswith(".cif"):
-        return [Prepared(name, None, "not a .cif file")]
-    try:
-        blocks = blocks_of(reader(source)(name))
-    except StructureError as error:
-        return [Prepared(name, None, error.reason, error.detail)]
-    found = []
-    for block in blocks:
-        title = name if len(blocks) == 1 else f"{name}#{block.name}"
-        try:
-            sites = sites_of(block, title)
-            n_heavy = int(sites.heavy.sum())
-            if n_heavy > config.max_atoms:
-                raise StructureError("too large", f"{n_heavy} heavy atoms in the cell, at most {config.max_atoms}")
-            crystal = recognize(sites.niggli() if config.niggli else sites, canonical(smiles or sites.smiles))
-            found.append(Prepared(title, crystal))
-        except StructureError as error:
-            found.append(Prepared(title, None, error.reason, error.detail))
-    return found
-
-
-@lru_cache(maxsize=4096)
-def canonical(smiles: str | None) -> str | None:
-    """RDKit's canonical SMILES of the heavy-atom graph, so that one molecule has one atom order in the whole dataset."""
-    if smiles is None:
-        return None
-    try:
-        return str(Chem.MolToSmiles(heavy_atom_mol(smiles)))
-    except InputError as error:
-        raise StructureError("unusable SMILES", str(error)) from error
-
-
-def write_rejected(path: Path, rejected: list[Prepared]) -> None:
+def write_rejected(path: Path, rejected: list[Candidate]) -> None:
     """Table of the structures that are not in the dataset, and why."""
     with path.open("w", newline="") as lines:
         table = csv.writer(lines)

@@ -5,7 +5,7 @@ import gzip
 import zipfile
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packflow.errors import InputError
 
@@ -66,3 +66,8 @@ def read_table(path: Path | None) -> dict[str, dict[str, str]]:
         if missing:
             raise InputError(f"table {path} must have columns file and smiles, got {table.fieldnames}")
         return {row["file"]: {key: row.get(key) or "" for key in ("smiles", *NOTES)} for row in table}
+
+
+def row_of(table: dict[str, dict[str, str]], name: str) -> dict[str, str]:
+    """Row of a file by its path in the source, else by its name alone; empty if there is none."""
+    return table.get(name) or table.get(PurePosixPath(name).name) or {}
