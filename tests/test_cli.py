@@ -117,6 +117,7 @@ def test_prepare_filters(cif_folder, tmp_path, capfd):
         (["--z-primes", "0"], "at least 1"),
         (["--elements", "C,Xx"], "got Xx"),
         (["--max-atoms", "-1"], "0 for no limit"),
+        (["--duplicate-tolerance", "-1"], "at least 0 Å"),
     ):
         assert main([*words[:2], str(tmp_path / "other"), *wrong]) == 2
         error = capfd.readouterr().err

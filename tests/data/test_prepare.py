@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from packflow.data.dataset import CrystalDataset
-from packflow.data.filters import PAPER_SPACE_GROUPS, PAPER_Z_PRIMES, check_symmetry
+from packflow.data.filters import DEFAULT, PAPER_SPACE_GROUPS, PAPER_Z_PRIMES, check_symmetry
 from packflow.data.prepare import PrepareConfig, prepare
 from packflow.data.source import read_table
 from packflow.errors import InputError, StructureError
@@ -19,8 +19,8 @@ def reasons(path):
         return {row["file"]: row["reason"] for row in csv.DictReader(lines)}
 
 
-def run(source, out, **options):
-    return prepare(source, out, **{"n_jobs": 1, "progress": False, **options})
+def run(source, out, config=DEFAULT, **options):
+    return prepare(source, out, config, **{"n_jobs": 1, "progress": False, **options})
 
 
 def test_every_file_is_accounted_for(cif_folder, tmp_path):
@@ -33,7 +33,7 @@ def test_every_file_is_accounted_for(cif_folder, tmp_path):
     (source / "salt.cif").write_text((source / "4501703.cif").read_text())
     table = tmp_path / "table.csv"
     table.write_text((cif_folder / "table.csv").read_text() + "salt.cif,C[NH3+].[Cl-],,\n")
-    report = run(source, tmp_path / "out", table=table)
+    report = run(source, tmp_path / "out", PrepareConfig(duplicate_tolerance=0), table=table)
     rejected = reasons(tmp_path / "out" / "rejected.csv")
     assert rejected == {
         "broken.cif": "not readable as CIF",

@@ -25,6 +25,8 @@ def prepare_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("--space-groups", type=str, default="any", help="numbers, as 2,14,19, or paper; of the group that spglib finds")
     parser.add_argument("--z-primes", type=str, default="any", help="molecules per asymmetric unit, as 1,2, or paper (1 to 5)")
     parser.add_argument("--niggli", type=bool, default=default.niggli, help="take the Niggli-reduced cell")
+    tolerance = default.duplicate_tolerance
+    parser.add_argument("--duplicate-tolerance", type=float, default=tolerance, help="AMD distance of equal crystals, Å; 0 keeps all")
     parser.add_argument("--seed", type=int, default=default.seed, help="of the split by molecule family")
     parser.add_argument("--jobs", type=int, default=0, help="processes; 0 takes one per core")
     return parser
@@ -36,6 +38,7 @@ def run_prepare(args: jsonargparse.Namespace) -> None:
         max_atoms=args.max_atoms,
         niggli=args.niggli,
         seed=args.seed,
+        duplicate_tolerance=args.duplicate_tolerance,
         elements=None if args.elements == "any" else tuple(args.elements.split(",")),
         space_groups=numbers("--space-groups", args.space_groups, PAPER_SPACE_GROUPS),
         z_primes=numbers("--z-primes", args.z_primes, PAPER_Z_PRIMES),

@@ -20,13 +20,14 @@ N_SPACE_GROUPS = 230
 class PrepareConfig:
     """What becomes part of a dataset.
 
-    max_atoms:    heavy atoms per unit cell, at most (paper: 250); 0 for no limit.
-    niggli:       take the Niggli-reduced cell, so that one crystal has one cell; else the cell as given.
-    fractions:    of the molecules, for training, validation and test.
-    seed:         of the split.
-    elements:     symbols that may occur, hydrogen included; None for all 14 of the paper, which are all that the model knows.
-    space_groups: numbers of the space groups that are kept; None for all.
-    z_primes:     molecules per asymmetric unit that are kept; None for all, those on symmetry elements among them.
+    max_atoms:           heavy atoms per unit cell, at most (paper: 250); 0 for no limit.
+    niggli:              take the Niggli-reduced cell, so that one crystal has one cell; else the cell as given.
+    fractions:           of the molecules, for training, validation and test.
+    seed:                of the split.
+    elements:            symbols that may occur, hydrogen included; None for all 14 of the paper, which are all that the model knows.
+    space_groups:        numbers of the space groups that are kept; None for all.
+    z_primes:            molecules per asymmetric unit that are kept; None for all, those on symmetry elements among them.
+    duplicate_tolerance: crystals of one family whose AMDs are this close, in Å, are the same, and one is kept; 0 keeps all.
     """
 
     max_atoms: int = 250
@@ -36,6 +37,7 @@ class PrepareConfig:
     elements: tuple[str, ...] | None = None
     space_groups: tuple[int, ...] | None = None
     z_primes: tuple[int, ...] | None = None
+    duplicate_tolerance: float = 0.01
 
     def __post_init__(self) -> None:
         """Refuse limits that no crystal can meet and fractions that are none."""
@@ -48,6 +50,8 @@ class PrepareConfig:
             raise InputError(f"space_groups must be numbers from 1 to {N_SPACE_GROUPS}, got {self.space_groups}")
         if self.z_primes is not None and not (self.z_primes and min(self.z_primes) >= 1):
             raise InputError(f"z_primes must be whole numbers of at least 1, got {self.z_primes}")
+        if not (math.isfinite(self.duplicate_tolerance) and self.duplicate_tolerance >= 0):
+            raise InputError(f"duplicate_tolerance must be a number of at least 0 Å, got {self.duplicate_tolerance}")
         if len(self.fractions) != 3 or not min(self.fractions) >= 0 or not math.isclose(sum(self.fractions), 1, abs_tol=1e-6):
             raise InputError(f"fractions must be three numbers of at least 0 with sum 1, got {self.fractions}")
 

@@ -13,6 +13,7 @@ from packflow.data.dataset import write_dataset
 from packflow.data.filters import DEFAULT, PrepareConfig
 from packflow.data.source import NOTES, list_files, read_table, row_of
 from packflow.data.split import family, split_families
+from packflow.data.unique import without_duplicates
 from packflow.data.workers import n_cores
 from packflow.errors import InputError
 
@@ -42,7 +43,7 @@ def prepare(
     """Read all CIF files of a folder or zip archive and write a dataset folder.
 
     Kept are ordered crystals of one kind of molecule with supported elements whose connectivity, from distances, is that of
-    the molecule. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder.
+    the molecule, each once. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder.
 
     Args:
         source: Folder, zip archive or CIF file.
@@ -60,29 +61,37 @@ def prepare(
         raise InputError(f"{out} exists already; choose another folder or remove it")
     smiles_of, names = read_table(Path(table) if table else None), list_files(source)
     done = list(read_candidates(source, names, smiles_of, config, n_jobs or n_cores(), progress))
+    rows = [row_of(smiles_of, c.name.split("#")[0]) for c in done]
+    family_of = families_of(done)
+    families = [family_of[c.crystal.template.molecule.smiles] if c.crystal else "" for c in done]
+    done = without_duplicates(done, families, [row.get("kind", "") for row in rows], config.duplicate_tolerance)
     rejected = [c for c in done if c.crystal is None]
     if len(rejected) == len(done):
         write_rejected(out.with_name(f"{out.name}.{REJECTED}"), rejected)
         raise InputError(f"none of the {len(names)} files of {source} is usable; the reasons are in {out.name}.{REJECTED}")
-    kept = [c for c in done if c.crystal is not None]
-    crystals = [c.crystal for c in kept if c.crystal is not None]
+    kept = [(c, row) for c, row in zip(done, rows, strict=True) if c.crystal is not None]
+    crystals = [c.crystal for c, _ in kept if c.crystal is not None]
     molecules = sorted({crystal.template.molecule.smiles for crystal in crystals})
-    families = [family(smiles) for smiles in molecules]
+    families = [family_of[smiles] for smiles in molecules]
     split_of = dict(zip(molecules, split_families(families, config.fractions, config.seed), strict=True))
     splits = [str(split_of[crystal.template.molecule.smiles]) for crystal in crystals]
-    rows = [row_of(smiles_of, c.name.split("#")[0]) for c in kept]
     columns: dict[str, list[Any]] = {
-        "name": [c.name for c in kept],
+        "name": [c.name for c, _ in kept],
         "split": splits,
-        "space_group": [c.space_group for c in kept],
-        "z_prime": [c.z_prime for c in kept],
-        **{key: [row.get(key, "") for row in rows] for key in NOTES},
+        "space_group": [c.space_group for c, _ in kept],
+        "z_prime": [c.z_prime for c, _ in kept],
+        **{key: [row.get(key, "") for _, row in kept] for key in NOTES},
     }
     settings: dict[str, object] = {"source": source.name, **asdict(config)}
     write_dataset(out, crystals, columns, {"smiles": molecules, "family": families}, settings)
     write_rejected(out / REJECTED, rejected)
     n_molecules = Counter(str(split) for split in split_of.values())
     return Report(len(names), Counter(splits), n_molecules, Counter(p.reason for p in rejected))
+
+
+def families_of(candidates: list[Candidate]) -> dict[str, str]:
+    """Family of each molecule, by its SMILES."""
+    return {smiles: family(smiles) for smiles in sorted({c.crystal.template.molecule.smiles for c in candidates if c.crystal})}
 
 
 def write_rejected(path: Path, rejected: list[Candidate]) -> None:
