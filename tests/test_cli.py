@@ -117,6 +117,9 @@ def test_prepare_filters(cif_folder, tmp_path, capfd):
         (["--z-primes", "0"], "at least 1"),
         (["--elements", "C,Xx"], "got Xx"),
         (["--max-atoms", "-1"], "0 for no limit"),
+        (["--fractions", "0.5,0.5"], "three numbers such as"),
+        (["--fractions", "0.5,0.4,0.2"], "sum 1"),
+        (["--train-list", "/nowhere"], "cannot be read"),
         (["--duplicate-tolerance", "-1"], "at least 0 Å"),
     ):
         assert main([*words[:2], str(tmp_path / "other"), *wrong]) == 2

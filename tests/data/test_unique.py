@@ -23,16 +23,17 @@ def rejected(candidates):
 
 
 def test_first_or_experimental_is_kept():
-    candidates = [Candidate(name, crystal(5 + step)) for name, step in zip("abcde", (0.0, 0.001, 0.002, 1.0, 0.001), strict=True)]
-    families, kinds = ["f"] * 4 + ["g"], ["computed"] * 5
-    found = rejected(without_duplicates(candidates, families, kinds, 0.01))
+    candidates = [Candidate(name, crystal(5 + step)) for name, step in zip("abcd", (0.0, 0.001, 0.002, 1.0), strict=True)]
+    candidates.append(Candidate("other molecule", crystal(5.001, "N")))
+    kinds = ["computed"] * 5
+    found = rejected(without_duplicates(candidates, kinds, 0.01))
     assert set(found) == {"b", "c"}
     assert found["b"].startswith("of a, AMD distance 0.00")
     kinds[2] = "experimental"
-    found = rejected(without_duplicates(candidates, families, kinds, 0.01))
+    found = rejected(without_duplicates(candidates, kinds, 0.01))
     assert set(found) == {"a", "b"}
     assert all(detail.startswith("of c,") for detail in found.values())
-    assert without_duplicates(candidates, families, kinds, 0) == candidates
+    assert without_duplicates(candidates, kinds, 0) == candidates
 
 
 def test_tolerance_is_the_greatest_difference():
@@ -41,8 +42,8 @@ def test_tolerance_is_the_greatest_difference():
     distance = float((amds[1] - amds[0]).abs().max())
     assert distance == pytest.approx(0.001 * 3, rel=1e-9)
     pair = [Candidate("a", crystal(5.0)), Candidate("b", crystal(5.001))]
-    assert len(rejected(without_duplicates(pair, ["f", "f"], ["", ""], distance * 1.01))) == 1
-    assert not rejected(without_duplicates(pair, ["f", "f"], ["", ""], distance * 0.99))
+    assert len(rejected(without_duplicates(pair, ["", ""], distance * 1.01))) == 1
+    assert not rejected(without_duplicates(pair, ["", ""], distance * 0.99))
 
 
 def test_amds_in_parts_and_of_what_cannot_be_searched(monkeypatch):

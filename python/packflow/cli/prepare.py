@@ -10,6 +10,7 @@ from rich.table import Table
 
 from packflow.data.filters import PAPER_SPACE_GROUPS, PAPER_Z_PRIMES
 from packflow.data.prepare import REJECTED, PrepareConfig, Report, prepare
+from packflow.data.split import SPLITS
 from packflow.errors import InputError
 
 
@@ -28,6 +29,10 @@ def prepare_parser() -> jsonargparse.ArgumentParser:
     tolerance = default.duplicate_tolerance
     parser.add_argument("--duplicate-tolerance", type=float, default=tolerance, help="AMD distance of equal crystals, Å; 0 keeps all")
     parser.add_argument("--seed", type=int, default=default.seed, help="of the split by molecule family")
+    shares = ",".join(map(str, default.fractions))
+    parser.add_argument("--fractions", type=str, default=shares, help="of the molecules in train, validation and test")
+    for split in SPLITS:
+        parser.add_argument(f"--{split}-list", type=str, default=None, help=f"file of names (refcodes), one a line, that are {split}")
     parser.add_argument("--jobs", type=int, default=0, help="processes; 0 takes one per core")
     return parser
 
@@ -37,13 +42,15 @@ def run_prepare(args: jsonargparse.Namespace) -> None:
     config = PrepareConfig(
         max_atoms=args.max_atoms,
         niggli=args.niggli,
+        fractions=shares(args.fractions),
         seed=args.seed,
         duplicate_tolerance=args.duplicate_tolerance,
         elements=None if args.elements == "any" else tuple(args.elements.split(",")),
         space_groups=numbers("--space-groups", args.space_groups, PAPER_SPACE_GROUPS),
         z_primes=numbers("--z-primes", args.z_primes, PAPER_Z_PRIMES),
     )
-    report = prepare(args.source, args.out, config, args.table, args.jobs or None)
+    lists = {split: path for split in SPLITS if (path := getattr(args, f"{split}_list")) is not None}
+    report = prepare(args.source, args.out, config, args.table, args.jobs or None, split_lists=lists)
     Console().print(report_table(report, Path(args.out)))
 
 
@@ -54,6 +61,15 @@ def numbers(option: str, text: str, paper: tuple[int, ...]) -> tuple[int, ...] |
     if not all(word.isdecimal() for word in text.split(",")):
         raise InputError(f"{option} must be any, paper or numbers such as 1,2,14, got {text!r}")
     return tuple(int(word) for word in text.split(","))
+
+
+def shares(text: str) -> tuple[float, float, float]:
+    """The three numbers of --fractions."""
+    try:
+        train, validation, test = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(f"--fractions must be three numbers such as 0.9,0.05,0.05, got {text!r}") from error
+    return train, validation, test
 
 
 def report_table(report: Report, out: Path) -> Table:

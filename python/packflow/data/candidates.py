@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 
@@ -45,6 +45,10 @@ class Candidate:
         """What the structure itself is called: what follows "#", else the stem of the file."""
         file, _, part = self.name.partition("#")
         return part or PurePosixPath(file).stem
+
+    def rejected(self, reason: str, detail: str = "") -> Candidate:
+        """The same structure without its crystal, and why."""
+        return replace(self, crystal=None, reason=reason, detail=detail)
 
 
 def read_candidates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from packflow.data.candidates import Candidate, read_candidates
 from packflow.data.dataset import write_dataset
 from packflow.data.filters import DEFAULT, PrepareConfig
 from packflow.data.source import NOTES, list_files, read_table, row_of
-from packflow.data.split import family, split_families
+from packflow.data.split import families_of, split_families
+from packflow.data.split_lists import listed_split, only_listed, read_split_lists
 from packflow.data.unique import without_duplicates
 from packflow.data.workers import n_cores
 from packflow.errors import InputError
@@ -39,6 +41,7 @@ def prepare(
     table: str | Path | None = None,
     n_jobs: int | None = None,
     progress: bool = True,
+    split_lists: Mapping[str, str | Path] | None = None,
 ) -> Report:
     """Read all CIF files of a folder or zip archive and write a dataset folder.
 
@@ -52,29 +55,36 @@ def prepare(
         table: CSV with columns `file` and `smiles`; a file without a row keeps its own SMILES, else it is perceived.
         n_jobs: Processes; None takes one per core.
         progress: Show a progress bar on standard error.
+        split_lists: Files of names, one a line, for "train", "validation" and "test", or some of them: each listed crystal is in the split
+            of its list, all others are rejected. None splits by family with the fractions of `config`.
 
     Raises:
-        InputError: source or table cannot be read, out exists, or no file is usable.
+        InputError: source, table or a list cannot be read, a name is in two lists, out exists, or no file is usable.
     """
     source, out = Path(source), Path(out)
     if out.exists():
         raise InputError(f"{out} exists already; choose another folder or remove it")
+    listed = read_split_lists(split_lists or {})
     smiles_of, names = read_table(Path(table) if table else None), list_files(source)
     done = list(read_candidates(source, names, smiles_of, config, n_jobs or n_cores(), progress))
     rows = [row_of(smiles_of, c.name.split("#")[0]) for c in done]
-    family_of = families_of(done)
-    families = [family_of[c.crystal.template.molecule.smiles] if c.crystal else "" for c in done]
-    done = without_duplicates(done, families, [row.get("kind", "") for row in rows], config.duplicate_tolerance)
+    done = only_listed(done, listed)
+    done = without_duplicates(done, [row.get("kind", "") for row in rows], config.duplicate_tolerance)
     rejected = [c for c in done if c.crystal is None]
     if len(rejected) == len(done):
         write_rejected(out.with_name(f"{out.name}.{REJECTED}"), rejected)
         raise InputError(f"none of the {len(names)} files of {source} is usable; the reasons are in {out.name}.{REJECTED}")
     kept = [(c, row) for c, row in zip(done, rows, strict=True) if c.crystal is not None]
     crystals = [c.crystal for c, _ in kept if c.crystal is not None]
-    molecules = sorted({crystal.template.molecule.smiles for crystal in crystals})
-    families = [family_of[smiles] for smiles in molecules]
-    split_of = dict(zip(molecules, split_families(families, config.fractions, config.seed), strict=True))
-    splits = [str(split_of[crystal.template.molecule.smiles]) for crystal in crystals]
+    smiles = [crystal.template.molecule.smiles for crystal in crystals]
+    family_of = families_of(smiles, [c.title for c, _ in kept])
+    molecules = sorted(family_of)
+    families = [family_of[molecule] for molecule in molecules]
+    if listed:
+        splits = [listed_split(c, listed) for c, _ in kept]
+    else:
+        split_of = dict(zip(molecules, split_families(families, config.fractions, config.seed).tolist(), strict=True))
+        splits = [split_of[molecule] for molecule in smiles]
     columns: dict[str, list[Any]] = {
         "name": [c.name for c, _ in kept],
         "split": splits,
@@ -82,16 +92,12 @@ def prepare(
         "z_prime": [c.z_prime for c, _ in kept],
         **{key: [row.get(key, "") for _, row in kept] for key in NOTES},
     }
-    settings: dict[str, object] = {"source": source.name, **asdict(config)}
+    lists = {split: Path(path).name for split, path in (split_lists or {}).items()}
+    settings: dict[str, object] = {"source": source.name, **asdict(config), "split_lists": lists}
     write_dataset(out, crystals, columns, {"smiles": molecules, "family": families}, settings)
     write_rejected(out / REJECTED, rejected)
-    n_molecules = Counter(str(split) for split in split_of.values())
+    n_molecules = Counter(split for split, _ in set(zip(splits, smiles, strict=True)))
     return Report(len(names), Counter(splits), n_molecules, Counter(p.reason for p in rejected))
-
-
-def families_of(candidates: list[Candidate]) -> dict[str, str]:
-    """Family of each molecule, by its SMILES."""
-    return {smiles: family(smiles) for smiles in sorted({c.crystal.template.molecule.smiles for c in candidates if c.crystal})}
 
 
 def write_rejected(path: Path, rejected: list[Candidate]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from packflow.data.candidates import Candidate
+from packflow.data.split import family
 from packflow.ops import amd, problems
 from packflow.ops.amd_groups import amd_groups
 from packflow.structure import Crystal
@@ -21,34 +21,36 @@ K = 100
 CHUNK_ATOMS = 100_000
 
 
-def without_duplicates(candidates: Sequence[Candidate], families: Sequence[str], kinds: Sequence[str], tolerance: float) -> list[Candidate]:
-    """The same candidates, but a crystal that repeats another of its family is rejected as its duplicate.
+def without_duplicates(candidates: Sequence[Candidate], kinds: Sequence[str], tolerance: float) -> list[Candidate]:
+    """The same candidates, but a crystal that repeats another is rejected as its duplicate.
 
-    Of equal ones the first experimental is kept, else the first. Mirror images are equal: distances do not tell them apart.
+    Only crystals whose molecules have one element graph (`split.family`) are compared. Of equal ones the first experimental is kept,
+    else the first. Mirror images are equal: distances do not tell them apart.
 
     Args:
         candidates: Those without a crystal stay as they are.
-        families: Of each candidate; crystals of two families are never compared.
         kinds: "experimental", or anything else, for each.
         tolerance: Greatest L-infinity distance of two AMDs that are the same, Å; 0 keeps all crystals.
     """
     rows = np.array([k for k, c in enumerate(candidates) if c.crystal is not None], dtype=np.int64)
     if not tolerance or not len(rows):
         return list(candidates)
-    _, family, counts = np.unique(np.asarray(families)[rows], return_inverse=True, return_counts=True)
-    several = counts[family] > 1
-    rows, family = rows[several], family[several]
+    molecules = [c.crystal.template.molecule.smiles for c in candidates if c.crystal is not None]
+    family_of = {smiles: family(smiles) for smiles in set(molecules)}
+    _, kind, counts = np.unique([family_of[smiles] for smiles in molecules], return_inverse=True, return_counts=True)
+    several = counts[kind] > 1
+    rows, kind = rows[several], kind[several]
     amds = amds_of([crystal for k in rows if (crystal := candidates[k].crystal) is not None])
     is_computed = np.asarray(kinds)[rows] != "experimental"
     priority = np.empty(len(rows))
     priority[np.lexsort([rows, is_computed])] = np.arange(len(rows))
-    groups = amd_groups(amds, tolerance, torch.from_numpy(family.astype(np.int64)), torch.from_numpy(priority))
+    groups = amd_groups(amds, tolerance, torch.from_numpy(kind.astype(np.int64)), torch.from_numpy(priority))
     found = list(candidates)
     for row, group, distance in zip(rows.tolist(), groups.group.tolist(), groups.distance.tolist(), strict=True):
         kept = row if group < 0 else int(rows[groups.representative[group]])
         if kept != row:
             detail = f"of {candidates[kept].name}, AMD distance {distance:.4f} Å"
-            found[row] = replace(candidates[row], crystal=None, reason="duplicate", detail=detail)
+            found[row] = candidates[row].rejected("duplicate", detail)
     return found
 
 
