@@ -99,7 +99,7 @@ def test_prepare(cif_folder, tmp_path, capfd):
     words = ["prepare", str(cif_folder), str(tmp_path / "data"), "--table", str(cif_folder / "table.csv"), "--jobs", "1"]
     assert main(words) == 0
     printed = capfd.readouterr().out
-    assert "rejected: not a .cif file" in printed
+    assert "rejected: not a structure file" in printed
     assert len(CrystalDataset.open(tmp_path / "data")) == 16
     assert main(words) == 2
     assert "exists already" in capfd.readouterr().err

@@ -37,9 +37,9 @@ def test_every_file_is_accounted_for(cif_folder, tmp_path):
     rejected = reasons(tmp_path / "out" / "rejected.csv")
     assert rejected == {
         "broken.cif": "not readable as CIF",
-        "notes.txt": "not a .cif file",
+        "notes.txt": "not a structure file",
         "salt.cif": "unusable SMILES",
-        "table.csv": "not a .cif file",
+        "table.csv": "not a structure file",
     }
     dataset = CrystalDataset.open(tmp_path / "out")
     assert len(dataset) == sum(report.n_crystals.values()) == 16 + 2

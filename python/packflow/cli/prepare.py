@@ -1,4 +1,4 @@
-"""`packflow prepare`: a dataset from CIF files."""
+"""`packflow prepare`: a dataset from files of structures."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from packflow.errors import InputError
 def prepare_parser() -> jsonargparse.ArgumentParser:
     """Arguments of `packflow prepare`."""
     default = PrepareConfig()
-    parser = jsonargparse.ArgumentParser(description="Make a training dataset from a folder or zip archive of CIF files.")
-    parser.add_argument("source", type=str, help="folder, zip archive or CIF file")
+    parser = jsonargparse.ArgumentParser(
+        description="Make a training dataset from a folder or zip archive of CIF and extended-XYZ files and ASE databases."
+    )
+    parser.add_argument("source", type=str, help="folder, zip archive or one .cif, .xyz, .extxyz or .db file")
     parser.add_argument("out", type=str, help="dataset folder to write; must not exist")
     parser.add_argument("--table", type=str, default=None, help="CSV with columns file and smiles (optional: kind, licence)")
     parser.add_argument("--max-atoms", type=int, default=default.max_atoms, help="heavy atoms per cell, at most; 0 for no limit")

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from rdkit import Chem
 
 from packflow.data.filters import PrepareConfig, check_sites, check_symmetry
-from packflow.data.source import reader, row_of
+from packflow.data.site_files import structures_in
+from packflow.data.source import row_of
 from packflow.data.workers import map_files
 from packflow.errors import InputError, StructureError
 from packflow.structure import Crystal
-from packflow.structure.cif import blocks_of, sites_of
 from packflow.structure.molecule import heavy_atom_mol
 from packflow.structure.recognize import recognize
 from packflow.structure.sites import Sites
@@ -26,7 +26,7 @@ from packflow.structure.symmetry import symmetry_of
 class Candidate:
     """What came of one structure.
 
-    name:        file, and "#" with the block where it has several.
+    name:        file, and "#" with the block, frame or row where it has several.
     crystal:     None where there is a reason why not.
     space_group: number that spglib finds; 0 where it finds none.
     z_prime:     molecules per asymmetric unit; NaN without a space group.
@@ -64,17 +64,14 @@ def read_candidates(
 def read_file(source: Path, config: PrepareConfig, job: tuple[str, str | None]) -> list[Candidate]:
     """All structures of one file, `job` = (name, SMILES if known)."""
     name, smiles = job
-    if not name.lower().endswith(".cif"):
-        return [Candidate(name, reason="not a .cif file")]
     try:
-        blocks = blocks_of(reader(source)(name))
+        structures = structures_in(source, name)
     except StructureError as error:
         return [Candidate(name, reason=error.reason, detail=error.detail)]
     found = []
-    for block in blocks:
-        title = name if len(blocks) == 1 else f"{name}#{block.name}"
+    for title, make_sites in structures:
         try:
-            found.append(candidate_of(sites_of(block, title), smiles, config))
+            found.append(candidate_of(make_sites(), smiles, config))
         except StructureError as error:
             found.append(Candidate(title, reason=error.reason, detail=error.detail))
     return found

@@ -27,7 +27,7 @@ class PrepareConfig:
     elements:            symbols that may occur, hydrogen included; None for all 14 of the paper, which are all that the model knows.
     space_groups:        numbers of the space groups that are kept; None for all.
     z_primes:            molecules per asymmetric unit that are kept; None for all, those on symmetry elements among them.
-    duplicate_tolerance: crystals of one family whose AMDs are this close, in Å, are the same, and one is kept; 0 keeps all.
+    duplicate_tolerance: crystals of one molecule whose AMDs are this close, in Å, are the same: one is kept; 0 keeps all.
     """
 
     max_atoms: int = 250

@@ -1,4 +1,4 @@
-"""From CIF files to a dataset: every file becomes crystals or a line in the table of rejected files."""
+"""From files of structures to a dataset: every file becomes crystals or a line in the table of rejected files."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def prepare(
     progress: bool = True,
     split_lists: Mapping[str, str | Path] | None = None,
 ) -> Report:
-    """Read all CIF files of a folder or zip archive and write a dataset folder.
+    """Read all CIF and extended-XYZ files and ASE databases of a folder or zip archive and write a dataset folder.
 
     Kept are ordered crystals of one kind of molecule with supported elements whose connectivity, from distances, is that of
     the molecule, each once. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder.
 
     Args:
-        source: Folder, zip archive or CIF file.
+        source: Folder, zip archive or one file (.cif, .xyz, .extxyz, .db).
         out: Folder to write; must not exist.
         config: What to keep.
         table: CSV with columns `file` and `smiles`; a file without a row keeps its own SMILES, else it is perceived.
