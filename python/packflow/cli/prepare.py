@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from packflow.data.filters import PAPER_SPACE_GROUPS, PAPER_Z_PRIMES
-from packflow.data.prepare import REJECTED, PrepareConfig, Report, prepare
+from packflow.data.prepare import REJECTED, SUMMARY, PrepareConfig, Report, prepare
 from packflow.data.split import SPLITS
 from packflow.errors import InputError
 
@@ -76,11 +76,16 @@ def shares(text: str) -> tuple[float, float, float]:
 
 def report_table(report: Report, out: Path) -> Table:
     """What became of the files."""
-    table = Table(title=f"{out}: {report.n_files} files", caption=f"each rejected file and its reason: {out / REJECTED}")
+    table = Table(
+        title=f"{out}: {report.n_files} files",
+        caption=f"distributions: {out / SUMMARY}; each rejected file and its reason: {out / REJECTED}",
+    )
     for column in ("", "crystals", "molecules"):
         table.add_column(column, justify="left" if not column else "right")
     for split, n_crystals in sorted(report.n_crystals.items(), key=lambda item: -item[1]):
         table.add_row(split, str(n_crystals), str(report.n_molecules[split]))
+    for split, count in report.missing.items():
+        table.add_row(f"listed for {split}, not found", str(count), "")
     for reason, count in report.rejected.most_common():
         table.add_row(f"rejected: {reason}", str(count), "")
     return table

@@ -139,6 +139,7 @@ def write_dataset(
     columns: Mapping[str, Sequence[Any]],
     molecule_columns: Mapping[str, Sequence[str]],
     settings: Mapping[str, object],
+    texts: Mapping[str, str],
 ) -> None:
     """Write crystals as a dataset folder; nothing appears at `path` unless all of it was written.
 
@@ -148,6 +149,7 @@ def write_dataset(
         columns: Text and number columns of the crystals, `name` and `split` among them.
         molecule_columns: Text columns of the molecules, `smiles` among them.
         settings: How they were chosen; kept in the manifest.
+        texts: Contents of further files by name, for people to read.
     """
     place = {smiles: k for k, smiles in enumerate(molecule_columns["smiles"])}
     partial = path.with_name(path.name + ".partial")
@@ -163,6 +165,8 @@ def write_dataset(
     pq.write_table(pa.table(dict(molecule_columns)), partial / TABLES[1])
     np.save(partial / ARRAYS[0], np.concatenate([c.positions for c in crystals]).astype(np.float32))
     np.save(partial / ARRAYS[1], np.stack([c.lattice for c in crystals]))
+    for name, text in texts.items():
+        (partial / name).write_text(text, encoding="utf-8", newline="")
     sizes = {name: (partial / name).stat().st_size for name in (*TABLES, *ARRAYS)}
     manifest = {"format": FORMAT, "n_crystals": len(crystals), "n_molecules": len(place), "settings": dict(settings), "bytes": sizes}
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,16 @@ from packflow.data.dataset import write_dataset
 from packflow.data.filters import DEFAULT, PrepareConfig
 from packflow.data.source import NOTES, list_files, read_table, row_of
 from packflow.data.split import families_of, split_families
-from packflow.data.split_lists import listed_split, only_listed, read_split_lists
+from packflow.data.split_lists import listed_split, missing, only_listed, read_split_lists
+from packflow.data.summary import Report, summary_text
 from packflow.data.unique import without_duplicates
 from packflow.data.workers import n_cores
 from packflow.errors import InputError
 
-__all__ = ["REJECTED", "PrepareConfig", "Report", "prepare"]
+__all__ = ["REJECTED", "SUMMARY", "PrepareConfig", "Report", "prepare"]
 
 REJECTED = "rejected.csv"
-
-
-@dataclass(frozen=True)
-class Report:
-    """Counts of a preparation: crystals and molecules written per split, and rejected structures per reason."""
-
-    n_files: int
-    n_crystals: Counter[str]
-    n_molecules: Counter[str]
-    rejected: Counter[str]
+SUMMARY = "summary.md"
 
 
 def prepare(
@@ -46,7 +39,8 @@ def prepare(
     """Read all CIF and extended-XYZ files and ASE databases of a folder or zip archive and write a dataset folder.
 
     Kept are ordered crystals of one kind of molecule with supported elements whose connectivity, from distances, is that of
-    the molecule, each once. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder.
+    the molecule, each once. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder. summary.md
+    there counts both.
 
     Args:
         source: Folder, zip archive or one file (.cif, .xyz, .extxyz, .db).
@@ -72,7 +66,7 @@ def prepare(
     done = without_duplicates(done, [row.get("kind", "") for row in rows], config.duplicate_tolerance)
     rejected = [c for c in done if c.crystal is None]
     if len(rejected) == len(done):
-        write_rejected(out.with_name(f"{out.name}.{REJECTED}"), rejected)
+        out.with_name(f"{out.name}.{REJECTED}").write_text(rejected_text(rejected), newline="")
         raise InputError(f"none of the {len(names)} files of {source} is usable; the reasons are in {out.name}.{REJECTED}")
     kept = [(c, row) for c, row in zip(done, rows, strict=True) if c.crystal is not None]
     crystals = [c.crystal for c, _ in kept if c.crystal is not None]
@@ -94,15 +88,23 @@ def prepare(
     }
     lists = {split: Path(path).name for split, path in (split_lists or {}).items()}
     settings: dict[str, object] = {"source": source.name, **asdict(config), "split_lists": lists}
-    write_dataset(out, crystals, columns, {"smiles": molecules, "family": families}, settings)
-    write_rejected(out / REJECTED, rejected)
-    n_molecules = Counter(split for split, _ in set(zip(splits, smiles, strict=True)))
-    return Report(len(names), Counter(splits), n_molecules, Counter(p.reason for p in rejected))
+    report = Report(
+        n_files=len(names),
+        n_crystals=Counter(splits),
+        n_molecules=Counter(split for split, _ in set(zip(splits, smiles, strict=True))),
+        rejected=Counter(c.reason for c in rejected),
+        missing=missing(listed, [c for c, _ in kept]),
+    )
+    summary = summary_text(report, crystals, columns, [family_of[molecule] for molecule in smiles], settings)
+    texts = {REJECTED: rejected_text(rejected), SUMMARY: summary}
+    write_dataset(out, crystals, columns, {"smiles": molecules, "family": families}, settings, texts)
+    return report
 
 
-def write_rejected(path: Path, rejected: list[Candidate]) -> None:
-    """Table of the structures that are not in the dataset, and why."""
-    with path.open("w", newline="") as lines:
-        table = csv.writer(lines)
-        table.writerow(("file", "reason", "detail"))
-        table.writerows((p.name, p.reason, p.detail) for p in rejected)
+def rejected_text(rejected: list[Candidate]) -> str:
+    """Table of the structures that are not in the dataset, and why, as CSV."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(("file", "reason", "detail"))
+    table.writerows((c.name, c.reason, c.detail) for c in rejected)
+    return text.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,3 +60,9 @@ def only_listed(candidates: Sequence[Candidate], split_of: Mapping[str, str]) ->
     if not split_of:
         return list(candidates)
     return [c.rejected("in no split list") if c.crystal is not None and not listed_split(c, split_of) else c for c in candidates]
+
+
+def missing(split_of: Mapping[str, str], candidates: Sequence[Candidate]) -> Counter[str]:
+    """Number of listed names, per split, that none of the candidates has."""
+    found = {name for c in candidates for name in (c.title, c.name)}
+    return Counter(split for name, split in split_of.items() if name not in found)
