@@ -66,19 +66,13 @@ def prepare(
     done = without_duplicates(done, [row.get("kind", "") for row in rows], config.duplicate_tolerance)
     rejected = [c for c in done if c.crystal is None]
     if len(rejected) == len(done):
-        out.with_name(f"{out.name}.{REJECTED}").write_text(rejected_text(rejected), newline="")
+        out.with_name(f"{out.name}.{REJECTED}").write_text(rejected_text(rejected), encoding="utf-8", newline="")
         raise InputError(f"none of the {len(names)} files of {source} is usable; the reasons are in {out.name}.{REJECTED}")
     kept = [(c, row) for c, row in zip(done, rows, strict=True) if c.crystal is not None]
     crystals = [c.crystal for c, _ in kept if c.crystal is not None]
     smiles = [crystal.template.molecule.smiles for crystal in crystals]
     family_of = families_of(smiles, [c.title for c, _ in kept])
-    molecules = sorted(family_of)
-    families = [family_of[molecule] for molecule in molecules]
-    if listed:
-        splits = [listed_split(c, listed) for c, _ in kept]
-    else:
-        split_of = dict(zip(molecules, split_families(families, config.fractions, config.seed).tolist(), strict=True))
-        splits = [split_of[molecule] for molecule in smiles]
+    splits = [listed_split(c, listed) for c, _ in kept] if listed else drawn_splits(smiles, family_of, config)
     columns: dict[str, list[Any]] = {
         "name": [c.name for c, _ in kept],
         "split": splits,
@@ -96,9 +90,17 @@ def prepare(
         missing=missing(listed, [c for c, _ in kept]),
     )
     summary = summary_text(report, crystals, columns, [family_of[molecule] for molecule in smiles], settings)
-    texts = {REJECTED: rejected_text(rejected), SUMMARY: summary}
-    write_dataset(out, crystals, columns, {"smiles": molecules, "family": families}, settings, texts)
+    molecule_columns = {"smiles": sorted(family_of), "family": [family_of[molecule] for molecule in sorted(family_of)]}
+    write_dataset(out, crystals, columns, molecule_columns, settings, {REJECTED: rejected_text(rejected), SUMMARY: summary})
     return report
+
+
+def drawn_splits(smiles: list[str], family_of: dict[str, str], config: PrepareConfig) -> list[str]:
+    """Split of each crystal, by the family of its molecule."""
+    molecules = sorted(family_of)
+    drawn = split_families([family_of[molecule] for molecule in molecules], config.fractions, config.seed)
+    split_of = dict(zip(molecules, drawn.tolist(), strict=True))
+    return [split_of[molecule] for molecule in smiles]
 
 
 def rejected_text(rejected: list[Candidate]) -> str:
