@@ -99,10 +99,33 @@ def test_prepare(cif_folder, tmp_path, capfd):
     words = ["prepare", str(cif_folder), str(tmp_path / "data"), "--table", str(cif_folder / "table.csv"), "--jobs", "1"]
     assert main(words) == 0
     printed = capfd.readouterr().out
-    assert "rejected: not a .cif file" in printed
+    assert "rejected: not a structure file" in printed
     assert len(CrystalDataset.open(tmp_path / "data")) == 16
     assert main(words) == 2
     assert "exists already" in capfd.readouterr().err
+
+
+def test_prepare_filters(cif_folder, tmp_path, capfd):
+    words = ["prepare", str(cif_folder), str(tmp_path / "data"), "--table", str(cif_folder / "table.csv"), "--jobs", "1"]
+    assert main([*words, "--space-groups", "paper", "--z-primes", "paper", "--elements", "C,H,N,O"]) == 0
+    printed = capfd.readouterr().out
+    for reason in ("other space group", "other Z'", "other element"):
+        assert f"rejected: {reason}" in printed
+    for wrong, message in (
+        (["--space-groups", "P21"], "must be any, paper or numbers"),
+        (["--space-groups", "231"], "numbers from 1 to 230"),
+        (["--z-primes", "0"], "at least 1"),
+        (["--elements", "C,Xx"], "got Xx"),
+        (["--max-atoms", "-1"], "0 for no limit"),
+        (["--fractions", "0.5,0.5"], "three numbers such as"),
+        (["--fractions", "0.5,0.4,0.2"], "sum 1"),
+        (["--train-list", "/nowhere"], "cannot be read"),
+        (["--duplicate-tolerance", "-1"], "at least 0 Å"),
+    ):
+        assert main([*words[:2], str(tmp_path / "other"), *wrong]) == 2
+        error = capfd.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
 
 
 @pytest.fixture

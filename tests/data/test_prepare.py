@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from packflow.data.dataset import CrystalDataset
+from packflow.data.filters import DEFAULT, PAPER_SPACE_GROUPS, PAPER_Z_PRIMES, check_symmetry
 from packflow.data.prepare import PrepareConfig, prepare
 from packflow.data.source import read_table
-from packflow.errors import InputError
+from packflow.errors import InputError, StructureError
 
 
 def reasons(path):
@@ -18,8 +19,8 @@ def reasons(path):
         return {row["file"]: row["reason"] for row in csv.DictReader(lines)}
 
 
-def run(source, out, **options):
-    return prepare(source, out, **{"n_jobs": 1, "progress": False, **options})
+def run(source, out, config=DEFAULT, **options):
+    return prepare(source, out, config, **{"n_jobs": 1, "progress": False, **options})
 
 
 def test_every_file_is_accounted_for(cif_folder, tmp_path):
@@ -32,13 +33,13 @@ def test_every_file_is_accounted_for(cif_folder, tmp_path):
     (source / "salt.cif").write_text((source / "4501703.cif").read_text())
     table = tmp_path / "table.csv"
     table.write_text((cif_folder / "table.csv").read_text() + "salt.cif,C[NH3+].[Cl-],,\n")
-    report = run(source, tmp_path / "out", table=table)
+    report = run(source, tmp_path / "out", PrepareConfig(duplicate_tolerance=0), table=table)
     rejected = reasons(tmp_path / "out" / "rejected.csv")
     assert rejected == {
         "broken.cif": "not readable as CIF",
-        "notes.txt": "not a .cif file",
+        "notes.txt": "not a structure file",
         "salt.cif": "unusable SMILES",
-        "table.csv": "not a .cif file",
+        "table.csv": "not a structure file",
     }
     dataset = CrystalDataset.open(tmp_path / "out")
     assert len(dataset) == sum(report.n_crystals.values()) == 16 + 2
@@ -107,3 +108,31 @@ def test_refused(cif_folder, tmp_path):
         run(tmp_path / "junk", tmp_path / "out")
     assert reasons(tmp_path / "out.rejected.csv") == {"a.cif": "no atoms"}
     assert not (tmp_path / "out").exists()
+
+
+def test_filters(cif_folder, dataset_folder, tmp_path):
+    """What the filters leave is what the unfiltered dataset says of its crystals, and nothing else goes."""
+    everything = CrystalDataset.open(dataset_folder)
+    group, z_prime = everything.notes["space_group"], everything.notes["z_prime"]
+    urea = everything.name == "2019369.cif"
+    assert (group[urea], z_prime[urea]) == (113, 0.25)
+    config = PrepareConfig(space_groups=PAPER_SPACE_GROUPS, z_primes=PAPER_Z_PRIMES)
+    run(cif_folder, tmp_path / "paper", config=config, table=cif_folder / "table.csv")
+    kept = CrystalDataset.open(tmp_path / "paper").name
+    wanted = everything.name[np.isin(group, PAPER_SPACE_GROUPS) & np.isin(z_prime, PAPER_Z_PRIMES)]
+    assert 0 < len(kept) < len(everything)
+    np.testing.assert_array_equal(kept, wanted)
+    found = reasons(tmp_path / "paper" / "rejected.csv")
+    assert found["2019369.cif"] == "other space group"
+    run(cif_folder, tmp_path / "elements", config=PrepareConfig(elements=("C", "H", "N", "O")), table=cif_folder / "table.csv")
+    smiles = CrystalDataset.open(tmp_path / "elements").smiles
+    assert not any(symbol in s for s in smiles for symbol in ("S", "F", "Cl", "Br"))
+    assert "other element" in reasons(tmp_path / "elements" / "rejected.csv").values()
+    run(cif_folder, tmp_path / "all", config=PrepareConfig(max_atoms=0), table=cif_folder / "table.csv")
+    assert len(CrystalDataset.open(tmp_path / "all")) == 16
+
+
+def test_no_symmetry_is_refused_only_where_it_is_asked_for():
+    check_symmetry(None, 1, PrepareConfig())
+    with pytest.raises(StructureError, match="no space group"):
+        check_symmetry(None, 1, PrepareConfig(z_primes=(1,)))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,7 @@ class CrystalDataset:
     n_copies:       [n_crystals] int64, molecules per unit cell.
     n_atoms:        [n_crystals] int64, heavy atoms per unit cell.
     split:          [n_crystals] "train", "validation" or "test".
-    notes:          further text columns by name, each [n_crystals].
+    notes:          further columns by name, `space_group` and `z_prime` among them, each [n_crystals].
     positions:      [n_atoms of all crystals, 3] float32, Å, memory-mapped.
     lattice:        [n_crystals, 6] float64, Å and degrees.
     """
@@ -135,18 +136,20 @@ def read_array(path: Path) -> np.ndarray:
 def write_dataset(
     path: Path,
     crystals: Sequence[Crystal],
-    columns: Mapping[str, Sequence[str]],
+    columns: Mapping[str, Sequence[Any]],
     molecule_columns: Mapping[str, Sequence[str]],
     settings: Mapping[str, object],
+    texts: Mapping[str, str],
 ) -> None:
     """Write crystals as a dataset folder; nothing appears at `path` unless all of it was written.
 
     Args:
         path: Folder that does not exist yet.
         crystals: At least one; each of a molecule in molecule_columns["smiles"].
-        columns: Text columns of the crystals, `name` and `split` among them.
+        columns: Text and number columns of the crystals, `name` and `split` among them.
         molecule_columns: Text columns of the molecules, `smiles` among them.
         settings: How they were chosen; kept in the manifest.
+        texts: Contents of further files by name, for people to read.
     """
     place = {smiles: k for k, smiles in enumerate(molecule_columns["smiles"])}
     partial = path.with_name(path.name + ".partial")
@@ -162,6 +165,8 @@ def write_dataset(
     pq.write_table(pa.table(dict(molecule_columns)), partial / TABLES[1])
     np.save(partial / ARRAYS[0], np.concatenate([c.positions for c in crystals]).astype(np.float32))
     np.save(partial / ARRAYS[1], np.stack([c.lattice for c in crystals]))
+    for name, text in texts.items():
+        (partial / name).write_text(text, encoding="utf-8", newline="")
     sizes = {name: (partial / name).stat().st_size for name in (*TABLES, *ARRAYS)}
     manifest = {"format": FORMAT, "n_crystals": len(crystals), "n_molecules": len(place), "settings": dict(settings), "bytes": sizes}
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")

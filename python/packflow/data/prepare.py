@@ -1,160 +1,112 @@
-"""From CIF files to a dataset: every file becomes crystals or a line in the table of rejected files."""
+"""From files of structures to a dataset: every file becomes crystals or a line in the table of rejected files."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from rdkit import Chem
-
+from packflow.data.candidates import Candidate, read_candidates
 from packflow.data.dataset import write_dataset
-from packflow.data.source import NOTES, list_files, read_table, reader
-from packflow.data.split import family, split_families
-from packflow.data.workers import map_files, n_cores
-from packflow.errors import InputError, StructureError
-from packflow.structure import Crystal
-from packflow.structure.cif import blocks_of, sites_of
-from packflow.structure.molecule import heavy_atom_mol
-from packflow.structure.recognize import recognize
+from packflow.data.filters import DEFAULT, PrepareConfig
+from packflow.data.source import NOTES, list_files, read_table, row_of
+from packflow.data.split import families_of, split_families
+from packflow.data.split_lists import listed_split, missing, only_listed, read_split_lists
+from packflow.data.summary import Report, summary_text
+from packflow.data.unique import without_duplicates
+from packflow.data.workers import n_cores
+from packflow.errors import InputError
+
+__all__ = ["REJECTED", "SUMMARY", "PrepareConfig", "Report", "prepare"]
 
 REJECTED = "rejected.csv"
-
-
-@dataclass(frozen=True)
-class PrepareConfig:
-    """What becomes part of a dataset.
-
-    max_atoms: heavy atoms per unit cell, at most (paper: 250).
-    niggli:    take the Niggli-reduced cell, so that one crystal has one cell; else the cell as given.
-    fractions: of the molecules, for training, validation and test.
-    seed:      of the split.
-    """
-
-    max_atoms: int = 250
-    niggli: bool = True
-    fractions: tuple[float, float, float] = (0.9, 0.05, 0.05)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What came of one structure: a crystal, or the reason why not."""
-
-    name: str
-    crystal: Crystal | None
-    reason: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Counts of a preparation: crystals and molecules written per split, and rejected structures per reason."""
-
-    n_files: int
-    n_crystals: Counter[str]
-    n_molecules: Counter[str]
-    rejected: Counter[str]
+SUMMARY = "summary.md"
 
 
 def prepare(
     source: str | Path,
     out: str | Path,
-    config: PrepareConfig = PrepareConfig(),
+    config: PrepareConfig = DEFAULT,
     table: str | Path | None = None,
     n_jobs: int | None = None,
     progress: bool = True,
+    split_lists: Mapping[str, str | Path] | None = None,
 ) -> Report:
-    """Read all CIF files of a folder or zip archive and write a dataset folder.
+    """Read all CIF and extended-XYZ files and ASE databases of a folder or zip archive and write a dataset folder.
 
     Kept are ordered crystals of one kind of molecule with supported elements whose connectivity, from distances, is that of
-    the molecule. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder.
+    the molecule, each once. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder. summary.md
+    there counts both.
 
     Args:
-        source: Folder, zip archive or CIF file.
+        source: Folder, zip archive or one file (.cif, .xyz, .extxyz, .db).
         out: Folder to write; must not exist.
         config: What to keep.
         table: CSV with columns `file` and `smiles`; a file without a row keeps its own SMILES, else it is perceived.
         n_jobs: Processes; None takes one per core.
         progress: Show a progress bar on standard error.
+        split_lists: Files of names, one a line, for "train", "validation" and "test", or some of them: each listed crystal is in the split
+            of its list, all others are rejected. None splits by family with the fractions of `config`.
 
     Raises:
-        InputError: source or table cannot be read, out exists, or no file is usable.
+        InputError: source, table or a list cannot be read, a name is in two lists, out exists, or no file is usable.
     """
     source, out = Path(source), Path(out)
     if out.exists():
         raise InputError(f"{out} exists already; choose another folder or remove it")
+    listed = read_split_lists(split_lists or {})
     smiles_of, names = read_table(Path(table) if table else None), list_files(source)
-    done = list(prepare_all(source, names, smiles_of, config, n_jobs or n_cores(), progress))
-    kept = [(p.name, p.crystal) for p in done if p.crystal is not None]
-    rejected = [p for p in done if p.crystal is None]
-    if not kept:
-        write_rejected(out.with_name(f"{out.name}.{REJECTED}"), rejected)
+    done = list(read_candidates(source, names, smiles_of, config, n_jobs or n_cores(), progress))
+    rows = [row_of(smiles_of, c.name.split("#")[0]) for c in done]
+    done = only_listed(done, listed)
+    done = without_duplicates(done, [row.get("kind", "") for row in rows], config.duplicate_tolerance)
+    rejected = [c for c in done if c.crystal is None]
+    if len(rejected) == len(done):
+        out.with_name(f"{out.name}.{REJECTED}").write_text(rejected_text(rejected), encoding="utf-8", newline="")
         raise InputError(f"none of the {len(names)} files of {source} is usable; the reasons are in {out.name}.{REJECTED}")
-    molecules = sorted({crystal.template.molecule.smiles for _, crystal in kept})
-    families = [family(smiles) for smiles in molecules]
-    split_of = dict(zip(molecules, split_families(families, config.fractions, config.seed), strict=True))
-    splits = [str(split_of[crystal.template.molecule.smiles]) for _, crystal in kept]
-    rows = [smiles_of.get(name.split("#")[0]) or {} for name, _ in kept]
-    columns = {"name": [name for name, _ in kept], "split": splits, **{key: [row.get(key, "") for row in rows] for key in NOTES}}
-    settings: dict[str, object] = {"source": source.name, **asdict(config)}
-    write_dataset(out, [crystal for _, crystal in kept], columns, {"smiles": molecules, "family": families}, settings)
-    write_rejected(out / REJECTED, rejected)
-    n_molecules = Counter(str(split) for split in split_of.values())
-    return Report(len(names), Counter(splits), n_molecules, Counter(p.reason for p in rejected))
+    kept = [(c, row) for c, row in zip(done, rows, strict=True) if c.crystal is not None]
+    crystals = [c.crystal for c, _ in kept if c.crystal is not None]
+    smiles = [crystal.template.molecule.smiles for crystal in crystals]
+    family_of = families_of(smiles, [c.title for c, _ in kept])
+    splits = [listed_split(c, listed) for c, _ in kept] if listed else drawn_splits(smiles, family_of, config)
+    columns: dict[str, list[Any]] = {
+        "name": [c.name for c, _ in kept],
+        "split": splits,
+        "space_group": [c.space_group for c, _ in kept],
+        "z_prime": [c.z_prime for c, _ in kept],
+        **{key: [row.get(key, "") for _, row in kept] for key in NOTES},
+    }
+    lists = {split: Path(path).name for split, path in (split_lists or {}).items()}
+    settings: dict[str, object] = {"source": source.name, **asdict(config), "split_lists": lists}
+    report = Report(
+        n_files=len(names),
+        n_crystals=Counter(splits),
+        n_molecules=Counter(split for split, _ in set(zip(splits, smiles, strict=True))),
+        rejected=Counter(c.reason for c in rejected),
+        missing=missing(listed, [c for c, _ in kept]),
+    )
+    summary = summary_text(report, crystals, columns, [family_of[molecule] for molecule in smiles], settings)
+    molecule_columns = {"smiles": sorted(family_of), "family": [family_of[molecule] for molecule in sorted(family_of)]}
+    write_dataset(out, crystals, columns, molecule_columns, settings, {REJECTED: rejected_text(rejected), SUMMARY: summary})
+    return report
 
 
-def prepare_all(
-    source: Path, names: list[str], table: dict[str, dict[str, str]], config: PrepareConfig, n_jobs: int, progress: bool
-) -> Iterator[Prepared]:
-    """Results of all files, in the order of the names."""
-    smiles = [(table.get(name) or table.get(Path(name).name) or {}).get("smiles") or None for name in names]
-    work = partial(prepare_file, source, config)
-    for found in map_files(work, list(zip(names, smiles, strict=True)), n_jobs, progress):
-        yield from found
+def drawn_splits(smiles: list[str], family_of: dict[str, str], config: PrepareConfig) -> list[str]:
+    """Split of each crystal, by the family of its molecule."""
+    molecules = sorted(family_of)
+    drawn = split_families([family_of[molecule] for molecule in molecules], config.fractions, config.seed)
+    split_of = dict(zip(molecules, drawn.tolist(), strict=True))
+    return [split_of[molecule] for molecule in smiles]
 
 
-def prepare_file(source: Path, config: PrepareConfig, job: tuple[str, str | None]) -> list[Prepared]:
-    """All structures of one file."""
-    name, smiles = job
-    if not name.lower().endswith(".cif"):
-        return [Prepared(name, None, "not a .cif file")]
-    try:
-        blocks = blocks_of(reader(source)(name))
-    except StructureError as error:
-        return [Prepared(name, None, error.reason, error.detail)]
-    found = []
-    for block in blocks:
-        title = name if len(blocks) == 1 else f"{name}#{block.name}"
-        try:
-            sites = sites_of(block, title)
-            n_heavy = int(sites.heavy.sum())
-            if n_heavy > config.max_atoms:
-                raise StructureError("too large", f"{n_heavy} heavy atoms in the cell, at most {config.max_atoms}")
-            crystal = recognize(sites.niggli() if config.niggli else sites, canonical(smiles or sites.smiles))
-            found.append(Prepared(title, crystal))
-        except StructureError as error:
-            found.append(Prepared(title, None, error.reason, error.detail))
-    return found
-
-
-@lru_cache(maxsize=4096)
-def canonical(smiles: str | None) -> str | None:
-    """RDKit's canonical SMILES of the heavy-atom graph, so that one molecule has one atom order in the whole dataset."""
-    if smiles is None:
-        return None
-    try:
-        return str(Chem.MolToSmiles(heavy_atom_mol(smiles)))
-    except InputError as error:
-        raise StructureError("unusable SMILES", str(error)) from error
-
-
-def write_rejected(path: Path, rejected: list[Prepared]) -> None:
-    """Table of the structures that are not in the dataset, and why."""
-    with path.open("w", newline="") as lines:
-        table = csv.writer(lines)
-        table.writerow(("file", "reason", "detail"))
-        table.writerows((p.name, p.reason, p.detail) for p in rejected)
+def rejected_text(rejected: list[Candidate]) -> str:
+    """Table of the structures that are not in the dataset, and why, as CSV."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(("file", "reason", "detail"))
+    table.writerows((c.name, c.reason, c.detail) for c in rejected)
+    return text.getvalue()

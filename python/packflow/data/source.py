@@ -3,14 +3,18 @@
 import csv
 import gzip
 import zipfile
-from collections.abc import Callable
+import zlib
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from packflow.errors import InputError
+from packflow.errors import InputError, StructureError
 
 # Columns of a table that are kept with each crystal, where present.
 NOTES = ("kind", "licence")
+# What `prepare` reads: CIF, extended XYZ, ASE databases.
+STRUCTURE_FILES = (".cif", ".xyz", ".extxyz", ".db")
+# What a damaged or encrypted member of an archive raises.
+ZIP_ERRORS = (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def list_files(source: Path) -> list[str]:
@@ -24,10 +28,10 @@ def list_files(source: Path) -> list[str]:
     elif source.is_file() and zipfile.is_zipfile(source):
         names = sorted(open_zip(source).namelist())
         names = [name for name in names if not name.endswith("/")]
-    elif source.is_file() and source.suffix.lower() == ".cif":
+    elif source.is_file() and source.suffix.lower() in STRUCTURE_FILES:
         names = [source.name]
     elif source.exists():
-        raise InputError(f"{source} is neither a folder, a zip archive nor a .cif file")
+        raise InputError(f"{source} is neither a folder, a zip archive nor a {', '.join(STRUCTURE_FILES)} file")
     else:
         raise InputError(f"{source} does not exist")
     if not names:
@@ -35,13 +39,20 @@ def list_files(source: Path) -> list[str]:
     return names
 
 
-def reader(source: Path) -> Callable[[str], str]:
-    """Function from a name of `list_files` to the text of that file."""
-    if source.is_dir():
-        return lambda name: (source / name).read_text(errors="replace")
-    if source.suffix.lower() == ".cif":
-        return lambda name: source.read_text(errors="replace")
-    return lambda name: open_zip(source).read(name).decode(errors="replace")
+def read_bytes(source: Path, name: str) -> bytes:
+    """Contents of one file of `list_files`.
+
+    Raises:
+        StructureError: it cannot be read, or is a damaged or encrypted member of an archive.
+    """
+    try:
+        if source.is_dir():
+            return (source / name).read_bytes()
+        if source.suffix.lower() in STRUCTURE_FILES:
+            return source.read_bytes()
+        return open_zip(source).read(name)
+    except ZIP_ERRORS as error:
+        raise StructureError("not readable", " ".join(str(error).split())) from error
 
 
 @lru_cache(maxsize=4)
@@ -66,3 +77,8 @@ def read_table(path: Path | None) -> dict[str, dict[str, str]]:
         if missing:
             raise InputError(f"table {path} must have columns file and smiles, got {table.fieldnames}")
         return {row["file"]: {key: row.get(key) or "" for key in ("smiles", *NOTES)} for row in table}
+
+
+def row_of(table: dict[str, dict[str, str]], name: str) -> dict[str, str]:
+    """Row of a file by its path in the source, else by its name alone; empty if there is none."""
+    return table.get(name) or table.get(PurePosixPath(name).name) or {}

@@ -124,21 +124,10 @@ def xyz_frames(text: str) -> Iterator[str]:
 
 def frame_entry(frame: str, name: str, smiles: str) -> Entry:
     """One structure; raises StructureError for a frame that is not readable or has no cell."""
-    from ase.io.extxyz import read_xyz
-
-    try:
-        with warnings.catch_warnings():
-            # ASE warns of entries whose type it changes
-            warnings.simplefilter("ignore")
-            atoms = next(read_xyz(io.StringIO(frame), slice(1)))
-    except XYZ_ERRORS as error:
-        raise StructureError("not readable as extended XYZ", " ".join(str(error).split())) from error
-    header = frame.split("\n", 2)[1].lower()
+    atoms = frame_atoms(frame)
     smiles = smiles or str(atoms.info.get("smiles") or "")
     try:
-        if "properties=" in header and ":pos:" not in header and "=pos:" not in header:
-            # ASE then puts all atoms at the origin
-            raise StructureError("missing coordinates", "no positions are listed")
+        check_positions(frame)
         sites = sites_of_frame(atoms, str(atoms.info.get("name") or name), smiles)
         entry = entry_of(sites, template_of(smiles, atoms.info.get("n_copies"), sites.atomic_numbers), np.asarray(atoms.cell))
     except StructureError as error:
@@ -146,6 +135,26 @@ def frame_entry(frame: str, name: str, smiles: str) -> Entry:
     numbers = {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
     columns = {key: value for key, value in map(plain, numbers.items()) if key not in XYZ_KEYS and value is not None}
     return replace(entry, columns=columns)
+
+
+def frame_atoms(frame: str) -> Atoms:
+    """ASE's atoms of the text of one frame; raises StructureError for a frame that is not readable."""
+    from ase.io.extxyz import read_xyz
+
+    try:
+        with warnings.catch_warnings():
+            # ASE warns of entries whose type it changes
+            warnings.simplefilter("ignore")
+            return next(read_xyz(io.StringIO(frame), slice(1)))
+    except XYZ_ERRORS as error:
+        raise StructureError("not readable as extended XYZ", " ".join(str(error).split())) from error
+
+
+def check_positions(frame: str) -> None:
+    """Refuse a frame that lists no positions: ASE puts all its atoms at the origin."""
+    header = frame.split("\n", 2)[1].lower()
+    if "properties=" in header and ":pos:" not in header and "=pos:" not in header:
+        raise StructureError("missing coordinates", "no positions are listed")
 
 
 def sites_of_frame(atoms: Atoms, name: str, smiles: str) -> Sites:

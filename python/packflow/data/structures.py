@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections import Counter
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from packflow.data.source import list_files, open_zip, read_table
+from packflow.data.source import ZIP_ERRORS, list_files, open_zip, read_table
 from packflow.data.structure_files import cif_entries, xyz_entries
 from packflow.data.structure_set import Entry, StructureSet
 from packflow.data.structure_table import read_structure_table
@@ -23,8 +22,6 @@ READABLE = (*CIF, *PARQUET, *XYZ)
 PROPOSALS = "proposals.parquet"
 # files that are read faster than a process starts
 FEW = 500
-# what a damaged or encrypted member of an archive raises
-ZIP_ERRORS = (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def read_structures(path: str | Path, table: str | Path | None = None, n_jobs: int = 1, progress: bool = False) -> StructureSet:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from packflow.ops import amd, problems
-from packflow.rank.amd_groups import DuplicateGroups, amd_groups
+from packflow.ops.amd_groups import DuplicateGroups, amd_groups
 from packflow.rank.same_pdd import SamePdd
 from packflow.structure import AtomsBatch
 
