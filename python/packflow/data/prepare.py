@@ -73,13 +73,7 @@ def prepare(
     smiles = [crystal.template.molecule.smiles for crystal in crystals]
     family_of = families_of(smiles, [c.title for c, _ in kept])
     splits = [listed_split(c, listed) for c, _ in kept] if listed else drawn_splits(smiles, family_of, config)
-    columns: dict[str, list[Any]] = {
-        "name": [c.name for c, _ in kept],
-        "split": splits,
-        "space_group": [c.space_group for c, _ in kept],
-        "z_prime": [c.z_prime for c, _ in kept],
-        **{key: [row.get(key, "") for _, row in kept] for key in NOTES},
-    }
+    columns = columns_of(kept, splits)
     lists = {split: Path(path).name for split, path in (split_lists or {}).items()}
     settings: dict[str, object] = {"source": source.name, **asdict(config), "split_lists": lists}
     report = Report(
@@ -93,6 +87,17 @@ def prepare(
     molecule_columns = {"smiles": sorted(family_of), "family": [family_of[molecule] for molecule in sorted(family_of)]}
     write_dataset(out, crystals, columns, molecule_columns, settings, {REJECTED: rejected_text(rejected), SUMMARY: summary})
     return report
+
+
+def columns_of(kept: list[tuple[Candidate, dict[str, str]]], splits: list[str]) -> dict[str, list[Any]]:
+    """What the table of crystals holds besides coordinates; a row of the caller's table with each."""
+    return {
+        "name": [c.name for c, _ in kept],
+        "split": splits,
+        "space_group": [c.space_group for c, _ in kept],
+        "z_prime": [c.z_prime for c, _ in kept],
+        **{key: [row.get(key, "") for _, row in kept] for key in NOTES},
+    }
 
 
 def drawn_splits(smiles: list[str], family_of: dict[str, str], config: PrepareConfig) -> list[str]:
