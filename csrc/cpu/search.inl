@@ -127,6 +127,9 @@ int cube_of(const SearchGrid& g, float x, float y, float z) {
          cube_along(z, g.z, g.width, g.nz);
 }
 
+/// Å; a cutoff may be zero, a cube may not.
+constexpr double kThinnestCube = 0.1;
+
 /// A grid over all images, of about half the cutoff, or coarser: there are at most as many cubes as images.
 SearchGrid make_grid(const Search& s, double cutoff) {
   const ImageTable& t = s.table;
@@ -138,7 +141,7 @@ SearchGrid make_grid(const Search& s, double cutoff) {
       high[axis] = r[axis] > high[axis] ? r[axis] : high[axis];
     }
   }
-  SearchGrid g = {low[0], low[1], low[2], float(0.5 * cutoff), 0, 0, 0};
+  SearchGrid g = {low[0], low[1], low[2], float(larger(0.5 * cutoff, kThinnestCube)), 0, 0, 0};
   for (;; g.width *= 1.25f) {
     // In double: floor of a float is an inline function of the standard library.
     const double nx = floor(double(high[0] - low[0]) / g.width) + 1;
@@ -229,17 +232,19 @@ void for_each_column(const Search& s, int i, Function f) {
   const SearchGrid& g = s.grid;
   const ImageTable& t = s.table;
   const float x = t.atom_x[i], y = t.atom_y[i], z = t.atom_z[i], reach = sqrtf(s.maybe2) * (1.0f + 1e-6f);
-  const int x_first = cube_along(x - reach, g.x, g.width, g.nx), x_last = cube_along(x + reach, g.x, g.width, g.nx);
-  const int y_first = cube_along(y - reach, g.y, g.width, g.ny), y_last = cube_along(y + reach, g.y, g.width, g.ny);
+  // Float may have put an image into the next cube, and loses as much here.
+  const float margin = 0.001f * g.width + float(s.slack), half_cube = 0.5f * g.width + margin, far = reach + margin;
+  const int x_first = cube_along(x - far, g.x, g.width, g.nx), x_last = cube_along(x + far, g.x, g.width, g.nx);
+  const int y_first = cube_along(y - far, g.y, g.width, g.ny), y_last = cube_along(y + far, g.y, g.width, g.ny);
   for (int cx = x_first; cx <= x_last; ++cx) {
     for (int cy = y_first; cy <= y_last; ++cy) {
       const int column = (cx * g.ny + cy) * g.nz;
-      // What of the reach is left along z, where the column is nearest; a thousandth of a cube is left for rounding.
-      const float near_x = fmaxf(0.0f, fabsf(x - (g.x + (cx + 0.5f) * g.width)) - 0.501f * g.width);
-      const float near_y = fmaxf(0.0f, fabsf(y - (g.y + (cy + 0.5f) * g.width)) - 0.501f * g.width);
+      // What of the reach is left along z, where the column is nearest.
+      const float near_x = fmaxf(0.0f, fabsf(x - (g.x + (cx + 0.5f) * g.width)) - half_cube);
+      const float near_y = fmaxf(0.0f, fabsf(y - (g.y + (cy + 0.5f) * g.width)) - half_cube);
       const float left2 = reach * reach - near_x * near_x - near_y * near_y;
       if (left2 < 0.0f) continue;
-      const float left = sqrtf(left2) + 0.001f * g.width;
+      const float left = sqrtf(left2) + margin;
       const int low = column + cube_along(z - left, g.z, g.width, g.nz);
       const int high = column + cube_along(z + left, g.z, g.width, g.nz);
       f(low ? t.cube_end[low - 1] : 0, t.cube_end[high]);

@@ -122,6 +122,12 @@ def test_large_crystals(random_crystals, dtype):
             assert torch.equal(launch(*batch, scale, instruction_set), expected)
 
 
+def test_radii_of_zero_in_a_large_crystal(random_crystals):
+    """A grid for a cutoff of nothing."""
+    positions, cell, atom_ptr, radii = random_crystals([6000])
+    assert not clash(positions, cell, atom_ptr, torch.zeros_like(radii)).any()
+
+
 @pytest.mark.parametrize("volume_per_atom", [0.3, 2.0, 5.0])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_cells_smaller_than_the_cutoff(random_crystals, dtype, volume_per_atom):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from packflow.data.candidates import Candidate
 from packflow.data.split import family
-from packflow.ops import amd, problems
+from packflow.ops import amd, neighbor_radius, problems
 from packflow.ops.amd_groups import amd_groups
 from packflow.structure import Crystal
 
@@ -62,8 +61,7 @@ def amds_of(crystals: Sequence[Crystal], k: int = K) -> Tensor:
     chunk = np.cumsum([c.template.n_atoms for c in crystals]) // CHUNK_ATOMS
     for part in np.split(np.arange(len(crystals)), np.flatnonzero(np.diff(chunk)) + 1):
         arrays = packed([crystals[i] for i in part])
-        volume = torch.linalg.det(arrays[1]).abs() / arrays[2].diff()
-        failed = problems(*arrays, (3 * k * volume / (4 * math.pi)).pow(1 / 3))
+        failed = problems(*arrays, neighbor_radius(arrays[1], arrays[2], k))
         good = part[[not problem for problem in failed]]
         if len(good):
             out[good] = amd(*packed([crystals[i] for i in good]), k)

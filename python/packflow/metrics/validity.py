@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -134,7 +133,7 @@ def by_atomic_number(table: Mapping[str, float]) -> Tensor:
 
 def neighbor_radius(atoms: AtomsBatch, n_neighbors: int) -> Tensor:
     """Radius of a ball that holds so many atoms where they are evenly spread, Å. [n_structures] float64"""
-    return (3 * n_neighbors * volume(atoms) / (4 * math.pi * atoms.sizes.clamp(min=1))).pow(1 / 3)
+    return ops.neighbor_radius(atoms.cell, atoms.atom_ptr, n_neighbors)
 
 
 def _default_reach(atoms: AtomsBatch) -> Tensor:

@@ -1,7 +1,7 @@
 """Native operations on packed crystals: tensors in, tensors out."""
 
 from packflow.ops._crystals import problems
-from packflow.ops.amd import amd, pdd
+from packflow.ops.amd import amd, neighbor_radius, pdd
 from packflow.ops.bond_attention import BondTable, bond_attention, bond_attention_qkv, bond_table
 from packflow.ops.clash import clash
 from packflow.ops.min_image import min_image
@@ -17,6 +17,7 @@ __all__ = [
     "bond_table",
     "clash",
     "min_image",
+    "neighbor_radius",
     "neighbors",
     "pdd",
     "problems",

@@ -61,12 +61,29 @@ def amd(
     return _launch("amd", crystals, k)
 
 
+def neighbor_radius(
+    cell: Tensor,  # [n_crystals, 3, 3]
+    atom_ptr: Tensor,  # [n_crystals + 1]
+    k: int,
+) -> Tensor:
+    """Radius of a ball that holds k atoms where they are evenly spread: how far `amd` and `pdd` search at first.
+
+    Args:
+        cell: Rows are the lattice vectors in Å, any values. [n_crystals, 3, 3]
+        atom_ptr: First atom of each crystal, then n_atoms, int32. [n_crystals + 1]
+        k: Number of neighbours.
+
+    Returns:
+        Å, float64; no number where the cell has none. [n_crystals]
+    """
+    volume = torch.linalg.det(cell.double()).abs() / atom_ptr.diff().clamp(min=1)
+    return (3 * k * volume / (4 * math.pi)).pow(1 / 3)
+
+
 def _check(positions: Tensor, cell: Tensor, atom_ptr: Tensor, k: int) -> Crystals:
     crystals = Crystals.of(positions, cell, atom_ptr)
     check_count("k", k)
-    # The radius of a ball that holds k atoms where they are evenly spread.
-    volume = torch.linalg.det(crystals.cell.double()).abs() / crystals.atom_ptr.diff().clamp(min=1)
-    crystals.check((3 * k * volume / (4 * math.pi)).pow(1 / 3))
+    crystals.check(neighbor_radius(crystals.cell, crystals.atom_ptr, k))
     return crystals
 
 

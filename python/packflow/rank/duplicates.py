@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from packflow.ops import amd, problems
+from packflow.ops import amd, neighbor_radius, problems
 from packflow.ops.amd_groups import DuplicateGroups, amd_groups
 from packflow.rank.same_pdd import SamePdd
 from packflow.structure import AtomsBatch
 
-# Å; how far the ops are asked about every structure. Few need more for their k nearest atoms, and those are asked about singly.
+# Å; how far the ops are asked about every structure, at least: few need more for their k nearest atoms.
 REACH = 10.0
 
 
@@ -61,18 +61,9 @@ def duplicates(
 
 def failures(atoms: AtomsBatch, k: int) -> list[str]:
     """Why the AMD of each structure cannot be computed; empty where it can."""
-    found = problems(atoms.positions, atoms.cell, atoms.atom_ptr, REACH)
-    sizes = atoms.sizes.cpu()
-    volume = torch.linalg.det(atoms.cell.double()).abs().cpu() / sizes.clamp(min=1)
-    radius = (3 * k * volume / (4 * math.pi)).pow(1 / 3)
-    for structure, size in enumerate(sizes.tolist()):
-        if not size:
-            found[structure] = "it must have at least 1 heavy atom, got 0"
-        elif not found[structure] and radius[structure] > REACH:
-            own = atoms.atom_ptr[structure : structure + 2]
-            positions = atoms.positions[int(own[0]) : int(own[1])]
-            found[structure] = problems(positions, atoms.cell[structure][None], own - own[0], float(radius[structure]))[0]
-    return found
+    radius = neighbor_radius(atoms.cell, atoms.atom_ptr, k).nan_to_num(REACH, posinf=REACH)
+    found = problems(atoms.positions, atoms.cell, atoms.atom_ptr, radius.clamp(min=REACH))
+    return ["it must have at least 1 heavy atom, got 0" if not n else f for n, f in zip(atoms.sizes.tolist(), found, strict=True)]
 
 
 def compositions(atoms: AtomsBatch) -> Tensor:
