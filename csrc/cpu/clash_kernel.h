@@ -7,7 +7,7 @@
 namespace packflow::cpu {
 
 /// Most atoms that are sorted into slabs: a slab of more holds too many. Larger crystals get a grid.
-constexpr int kMostInSlabs = 2000;
+constexpr int kMostInSlabs = kMostWithoutGrid;
 /// Atoms that one step of the search tests at once. The arrays that it reads must go on for as many past the end.
 constexpr int kClashStep = 16;
 

@@ -113,8 +113,8 @@ def test_sizes(random_crystals, instruction_set, dtype, scale):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_large_crystals(random_crystals, dtype):
-    """More than 2,000 atoms: a grid instead of slabs."""
-    batch = random_crystals([2300, 40, 2001], dtype=dtype)
+    """More than 4,096 atoms: a grid instead of slabs."""
+    batch = random_crystals([4400, 40, 4097], dtype=dtype)
     for scale in SCALES:
         expected = vesin_clash(*batch, scale)
         assert 0.1 < expected.double().mean() < 0.98
