@@ -11,7 +11,7 @@ from torch import Tensor
 from packflow.errors import InputError
 from packflow.flow.path import CrystalPath, FlowPath, PathConfig, draw_noise
 from packflow.model.packflow import OPTIONAL
-from packflow.structure.batch import CrystalBatch
+from packflow.structure.batch import CrystalBatch, TemplateBatch
 from packflow.structure.flow_space import FlowSpace
 
 
@@ -53,6 +53,7 @@ class LossConfig:
     kind: Literal["velocity", "endpoint_l1"] = "velocity"
     lattice_weight: float = 1.0
     min_time: float = 0.05
+    pair_weight: float = field(default=0.0, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind."""
@@ -124,6 +125,8 @@ def crystal_losses(velocities: tuple[Tensor, Tensor], path: CrystalPath, space: 
     error = row_errors(velocities[0], path.positions, config)
     if config.kind == "endpoint_l1":
         error = error * space.position_scale(template)[owner]
+    if config.pair_weight:
+        error = error + config.pair_weight * pair_errors(velocities[0], path.positions, space, template)
     positions = torch.zeros_like(path.positions.t).index_add(0, owner, error) / counts
     return positions, row_errors(velocities[1], path.lattice, config)
 
@@ -134,3 +137,19 @@ def row_errors(velocity: Tensor, path: FlowPath, config: LossConfig) -> Tensor:
     if config.kind == "velocity":
         return difference.square().mean(-1)
     return difference.abs().mean(-1) * path.t_rows[:, 0].clamp(min=config.min_time)
+
+
+def pair_errors(velocity: Tensor, path: FlowPath, space: FlowSpace, template: TemplateBatch) -> Tensor:
+    """Mean error in Å of each atom's distances to near atoms at the end point, times (1 - t)**2. [n_atoms]"""
+    target, source = template.pair_index
+    scale = space.position_scale(template)[template.crystal_index, None]
+    end, data = (path.state - path.t_rows * velocity) * scale, path.data * scale
+    wrong = (length(end[source] - end[target]) - length(data[source] - data[target])).abs()
+    zero = torch.zeros(template.n_atoms, device=velocity.device)
+    total = zero.index_add(0, target, wrong) / zero.index_add(0, target, torch.ones_like(wrong)).clamp(min=1)
+    return total * (1 - path.t_rows[:, 0]) ** 2
+
+
+def length(vector: Tensor) -> Tensor:
+    """[n, 3] -> [n], with a gradient at zero."""
+    return (vector.square().sum(-1) + 1e-4).sqrt()

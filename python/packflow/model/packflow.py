@@ -12,6 +12,7 @@ from packflow.errors import InputError
 from packflow.model.bond_gnn import BondGnn
 from packflow.model.compat import misaligned_rows, place_embedding
 from packflow.model.embedding import AtomEncoding, TimeEmbedding, atom_inputs, mlp, n_atom_inputs
+from packflow.model.pairs import N_KNOWN, PairInput, PairRefinement, Pairs
 from packflow.model.transformer import Encoder
 from packflow.ops import BondTable, bond_table
 from packflow.ops.bond_attention import DIMS_STEP, MOST_DIMS
@@ -19,10 +20,12 @@ from packflow.structure.batch import TemplateBatch
 from packflow.structure.flow_space import FlowSpace
 from packflow.structure.molecule import N_BOND_FEATURES
 
-BondsIn = Literal["bias", "gnn", "none"]
+BondsIn = Literal["bias", "gnn", "none", "pairs"]
 
 D_BOND_HIDDEN = 64
 N_LATTICE = 6
+# below this time a refined end point is approached as slowly as at it
+MIN_TIME = 0.02
 # a field that a file may lack, which then means its default
 OPTIONAL = {"optional": True}
 
@@ -58,6 +61,8 @@ class ModelConfig:
     place_embedding: bool = field(default=False, metadata=OPTIONAL)
     bonds: BondsIn = field(default="bias", metadata=OPTIONAL)
     n_bond_layers: int = field(default=3, metadata=OPTIONAL)
+    pair_input: bool = field(default=False, metadata=OPTIONAL)
+    n_refinements: int = field(default=0, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
@@ -71,7 +76,7 @@ class ModelConfig:
             raise InputError(f"d_model / n_heads must be a multiple of {DIMS_STEP} up to {MOST_DIMS}, got {d_head}")
         if self.atom_encoding not in ("index", "one_hot"):
             raise InputError(f"atom_encoding must be 'index' or 'one_hot', got {self.atom_encoding!r}")
-        if self.bonds not in ("bias", "gnn", "none"):
+        if self.bonds not in ("bias", "gnn", "none", "pairs"):
             raise InputError(f"bonds must be 'bias', 'gnn' or 'none', got {self.bonds!r}")
 
 
@@ -93,6 +98,8 @@ class Condition:
     n_atoms: Tensor
     atom_ptr: Tensor
     bonds: BondTable
+    pairs: Pairs
+    position_scale: Tensor
 
 
 class PackFlow(nn.Module):
@@ -114,6 +121,11 @@ class PackFlow(nn.Module):
             self.bond_bias = mlp(N_BOND_FEATURES, D_BOND_HIDDEN, config.n_heads)
         if config.bonds == "gnn":
             self.bond_gnn = BondGnn(d, config.n_bond_layers)
+        if config.bonds == "pairs":
+            self.bond_bias = mlp(N_KNOWN, D_BOND_HIDDEN, config.n_heads)
+        if config.pair_input:
+            self.pair_input = PairInput(d)
+        self.refinements = nn.ModuleList(PairRefinement(d) for _ in range(config.n_refinements))
         self.encoder = Encoder(d, config.n_heads, config.d_feedforward, config.n_layers)
         self.head_positions = mlp(d, d, 3)
         self.head_lattice = mlp(d, d, N_LATTICE)
@@ -132,6 +144,10 @@ class PackFlow(nn.Module):
         if self.config.bonds == "bias":
             rows = misaligned_rows(template) if self.config.compat else slice(None)
             edge_bias = self.bond_bias(template.bond_features[rows][bonds.order].float()).float()
+        elif self.config.bonds == "pairs":
+            bonds = bond_table(template.pair_index.flip(0), template.atom_ptr)
+            known = Pairs.of(template.pair_index, template.pair_features).known
+            edge_bias = self.bond_bias(known[bonds.order]).float()
         else:
             if self.config.bonds == "gnn":
                 atom_embedding = self.bond_gnn(atom_embedding, template.bond_index, template.bond_features)
@@ -144,6 +160,8 @@ class PackFlow(nn.Module):
             n_atoms=template.atom_ptr.diff().float()[:, None],
             atom_ptr=template.atom_ptr,
             bonds=bonds,
+            pairs=Pairs.of(template.pair_index, template.pair_features),
+            position_scale=self.space.position_scale(template)[template.crystal_index, None],
         )
 
     def velocity(
@@ -168,9 +186,24 @@ class PackFlow(nn.Module):
         """
         per_crystal = self.embed_lattice(flow_lattice) + self.embed_t_positions(t_positions) + self.embed_t_lattice(t_lattice)
         x = self.embed_positions(positions) + condition.atom_embedding + per_crystal[condition.crystal_index]  # eq. 9
+        if self.config.pair_input:
+            with torch.autocast(x.device.type, enabled=False):
+                x = self.pair_input(x.float(), positions * condition.position_scale, condition.pairs)
         x = self.encoder(x, condition.edge_bias, condition.atom_ptr, condition.bonds)
-        pooled = torch.zeros_like(per_crystal).index_add(0, condition.crystal_index, x) / condition.n_atoms
-        return self.head_positions(x), self.head_lattice(pooled)
+        pooled = torch.zeros_like(per_crystal).index_add(0, condition.crystal_index, x.to(per_crystal.dtype)) / condition.n_atoms
+        velocity = self.head_positions(x)
+        if self.refinements:
+            with torch.autocast(x.device.type, enabled=False):
+                velocity = self.refined(x.float(), velocity.float(), positions, t_positions, condition)
+        return velocity, self.head_lattice(pooled)
+
+    def refined(self, x: Tensor, velocity: Tensor, positions: Tensor, t_positions: Tensor, condition: Condition) -> Tensor:
+        """The velocity to the end point of a velocity after its molecules have been put right. [n_atoms, 3]"""
+        t = t_positions[condition.crystal_index, None]
+        start = end = (positions - t * velocity) * condition.position_scale
+        for refinement in self.refinements:
+            end = refinement(x, end, condition.pairs)
+        return velocity - (end - start) / (condition.position_scale * t.clamp(min=MIN_TIME))
 
     def forward(
         self,

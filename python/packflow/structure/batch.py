@@ -22,6 +22,8 @@ class TemplateBatch:
     atom_features:  [n_atoms, 10] uint8, vocabulary indices (paper, Table 5).
     bond_index:     [2, n_bonds] int64, each bond in both directions, rows of the packed atom axis.
     bond_features:  [n_bonds, 2] uint8, vocabulary indices of that directed edge's bond (paper, Table 6).
+    pair_index:     [2, n_pairs] int64, atoms of a molecule at most three bonds apart, in both directions, ascending.
+    pair_features:  [n_pairs, 3] float32, bonds apart, smallest and largest distance in Å, see packflow.structure.pairs.
     atom_ptr:       [n_crystals + 1] int32; crystal c owns atoms atom_ptr[c]:atom_ptr[c + 1].
     n_copies:       [n_crystals] int64; a crystal's atoms are n_copies equal blocks, one per molecule.
     """
@@ -30,6 +32,8 @@ class TemplateBatch:
     atom_features: Tensor
     bond_index: Tensor
     bond_features: Tensor
+    pair_index: Tensor
+    pair_features: Tensor
     atom_ptr: Tensor
     n_copies: Tensor
 
@@ -59,11 +63,14 @@ class TemplateBatch:
         """Join templates along the atom axis, in their order."""
         atom_ptr = np.cumsum([0, *(t.n_atoms for t in templates)])
         bonds = [t.bond_index + first for t, first in zip(templates, atom_ptr[:-1], strict=True)]
+        pairs = [t.pair_index + first for t, first in zip(templates, atom_ptr[:-1], strict=True)]
         return cls(
             atomic_numbers=torch.from_numpy(np.concatenate([t.atomic_numbers for t in templates])),
             atom_features=torch.from_numpy(np.concatenate([t.atom_features for t in templates])),
             bond_index=torch.from_numpy(np.concatenate(bonds, axis=1)),
             bond_features=torch.from_numpy(np.concatenate([t.bond_features for t in templates])),
+            pair_index=torch.from_numpy(np.concatenate(pairs, axis=1)),
+            pair_features=torch.from_numpy(np.concatenate([t.pair_features for t in templates])),
             atom_ptr=torch.from_numpy(atom_ptr.astype(np.int32)),
             n_copies=torch.tensor([t.n_copies for t in templates]),
         )

@@ -10,6 +10,7 @@ from rdkit.rdBase import BlockLogs
 
 from packflow.elements import COVALENT_RADII
 from packflow.errors import InputError
+from packflow.structure.pairs import near_pairs
 
 # Vocabularies of the paper's appendix I; a value outside maps to the last index. The lists end before that "misc" entry.
 N_ATOM_FEATURES = 10
@@ -36,6 +37,8 @@ class Molecule:
     atom_features:  [n_atoms, 10] uint8, vocabulary indices (paper, Table 5).
     bond_index:     [2, n_bonds] int64; edges 2k and 2k + 1 are the two directions of RDKit's bond k.
     bond_features:  [n_bonds, 2] uint8, type and conjugation of that edge's own bond (paper, Table 6).
+    pair_index:     [2, n_pairs] int64, atoms at most three bonds apart, in both directions, ascending.
+    pair_features:  [n_pairs, 3] float32, bonds apart, smallest and largest distance in Å, see pairs.near_pairs.
     """
 
     smiles: str
@@ -43,6 +46,8 @@ class Molecule:
     atom_features: np.ndarray
     bond_index: np.ndarray
     bond_features: np.ndarray
+    pair_index: np.ndarray
+    pair_features: np.ndarray
 
     @property
     def n_atoms(self) -> int:
@@ -65,12 +70,15 @@ class Molecule:
         ends = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in bonds]
         bond_index = np.array([edge for i, j in ends for edge in ((i, j), (j, i))], dtype=np.int64).reshape(-1, 2).T
         bond_features = np.array([bond_feature(b) for b in bonds], dtype=np.uint8).reshape(-1, N_BOND_FEATURES)
+        pair_index, pair_features = near_pairs(mol)
         return cls(
             smiles=smiles,
             atomic_numbers=np.array([a.GetAtomicNum() for a in mol.GetAtoms()], dtype=np.int64),
             atom_features=np.array([atom_feature(a) for a in mol.GetAtoms()], dtype=np.uint8),
             bond_index=np.ascontiguousarray(bond_index),
             bond_features=np.repeat(bond_features, 2, axis=0),
+            pair_index=pair_index,
+            pair_features=pair_features,
         )
 
 

@@ -44,10 +44,24 @@ class Template:
     @cached_property
     def bond_index(self) -> np.ndarray:
         """[2, n_bonds] int64, each bond in both directions, copy by copy."""
-        first_atom = np.repeat(np.arange(self.n_copies) * self.molecule.n_atoms, self.molecule.bond_index.shape[1])
-        return np.tile(self.molecule.bond_index, (1, self.n_copies)) + first_atom
+        return self._in_copies(self.molecule.bond_index)
 
     @cached_property
     def bond_features(self) -> np.ndarray:
         """[n_bonds, 2] uint8."""
         return np.tile(self.molecule.bond_features, (self.n_copies, 1))
+
+    @cached_property
+    def pair_index(self) -> np.ndarray:
+        """[2, n_pairs] int64, atoms of one copy at most three bonds apart, copy by copy."""
+        return self._in_copies(self.molecule.pair_index)
+
+    @cached_property
+    def pair_features(self) -> np.ndarray:
+        """[n_pairs, 3] float32."""
+        return np.tile(self.molecule.pair_features, (self.n_copies, 1))
+
+    def _in_copies(self, index: np.ndarray) -> np.ndarray:
+        """Edges of the molecule, [2, n_edges], as those of every copy. [2, n_copies * n_edges]"""
+        first_atom = np.repeat(np.arange(self.n_copies) * self.molecule.n_atoms, index.shape[1])
+        return np.tile(index, (1, self.n_copies)) + first_atom
