@@ -42,6 +42,8 @@ def training_step(sizes: list[int], config: ModelConfig, name: str, quick: bool)
         atom_features=torch.randint(0, 3, (n, 10), dtype=torch.uint8),
         bond_index=bond_index,
         bond_features=torch.randint(0, 3, (bond_index.shape[1], 2), dtype=torch.uint8),
+        pair_index=torch.zeros(2, 0, dtype=torch.int64),
+        pair_features=torch.zeros(0, 3),
         atom_ptr=torch.tensor([0, *torch.tensor(sizes).cumsum(0).tolist()], dtype=torch.int32),
         n_copies=torch.ones(len(sizes), dtype=torch.int64),
     )

@@ -80,6 +80,8 @@ def template_of(inputs):
         atom_features=inputs["node_features"].to(torch.uint8),
         bond_index=inputs["edge_index"],
         bond_features=inputs["bond_features_aligned"],
+        pair_index=torch.zeros(2, 0, dtype=torch.int64),
+        pair_features=torch.zeros(0, 3),
         atom_ptr=torch.cat([torch.zeros(1), sizes.cumsum(0)]).int(),
         n_copies=torch.tensor([4, 2, 3]),
     )

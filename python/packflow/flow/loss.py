@@ -15,6 +15,10 @@ from packflow.structure.batch import CrystalBatch, TemplateBatch
 from packflow.structure.flow_space import FlowSpace
 
 
+# at and above this time, where a molecule's shape is not decided yet, distances within it are not compared
+PAIR_TIME = 0.3
+
+
 @dataclass(frozen=True)
 class TimeConfig:
     """How training times are drawn: t is Beta(power, 1), one for the positions and one for the lattice, independent (paper).
@@ -140,14 +144,14 @@ def row_errors(velocity: Tensor, path: FlowPath, config: LossConfig) -> Tensor:
 
 
 def pair_errors(velocity: Tensor, path: FlowPath, space: FlowSpace, template: TemplateBatch) -> Tensor:
-    """Mean error in Å of each atom's distances to near atoms at the end point, times (1 - t)**2. [n_atoms]"""
+    """Mean error in Å of each atom's distances to near atoms at the end point, times 1 - t / PAIR_TIME down to 0. [n_atoms]"""
     target, source = template.pair_index
     scale = space.position_scale(template)[template.crystal_index, None]
     end, data = (path.state - path.t_rows * velocity) * scale, path.data * scale
     wrong = (length(end[source] - end[target]) - length(data[source] - data[target])).abs()
     zero = torch.zeros(template.n_atoms, device=velocity.device)
     total = zero.index_add(0, target, wrong) / zero.index_add(0, target, torch.ones_like(wrong)).clamp(min=1)
-    return total * (1 - path.t_rows[:, 0]) ** 2
+    return total * (1 - path.t_rows[:, 0] / PAIR_TIME).clamp(min=0)
 
 
 def length(vector: Tensor) -> Tensor:
