@@ -16,12 +16,12 @@ from packflow.data.batching import Batches, CrystalSource, generator_of
 from packflow.errors import InputError
 from packflow.flow.loss import Loss
 from packflow.model import PackFlow
-from packflow.train.checkpoint import PREFIX, RunState, checkpoints_in, load_checkpoint, save_checkpoint
+from packflow.train.checkpoint import PREFIX, Progress, RunState, checkpoints_in, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
 from packflow.train.log import BOARD, METRICS, Log, RunLog
 from packflow.train.optim import optimizers_of
 from packflow.train.parallel import any_of, first_alone, gathered, launched
-from packflow.train.step import LATTICE, Run, train_step
+from packflow.train.step import LATTICE, Run, batches_of_process, rows_of_step, train_step
 from packflow.train.stop import StopRequest
 from packflow.train.validation import Validation
 
@@ -149,6 +149,7 @@ def advance(run: Run, out: Path, log: Log, should_stop: Callable[[], bool]) -> N
     saved = progress.step
     while progress.step < run.config.n_steps and not should_stop():
         began = time.monotonic()
+        read_ahead(run)
         rate, loss, norm, n_atoms = train_step(run)
         progress.seconds += time.monotonic() - began
         window.add(loss, norm, n_atoms, time.monotonic() - began)
@@ -162,6 +163,13 @@ def advance(run: Run, out: Path, log: Log, should_stop: Callable[[], bool]) -> N
     if progress.step > saved:
         progress.validation_loss = None
         first_alone(run.fabric, lambda: save(run, out))
+
+
+def read_ahead(run: Run) -> None:
+    """Begin to read the crystals of this step and the next one, so that the next ones are ready when this step ends."""
+    step = run.state.progress.step
+    coming = [replace(run, state=replace(run.state, progress=Progress(k))) for k in range(step, min(step + 2, run.config.n_steps))]
+    run.batches.prepare([rows_of_step(then)[k] for then in coming for k in batches_of_process(run)])
 
 
 def save(run: Run, out: Path) -> None:
