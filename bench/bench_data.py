@@ -27,7 +27,7 @@ import synthetic
 import torch
 
 from packflow.data.batching import BatchConfig, Batches
-from packflow.data.dataset import CrystalDataset
+from packflow.data.dataset import CrystalDataset, molecule_of
 from packflow.train import TrainConfig, pretrain, recipe_named, step
 
 RECIPES = ("open-2m", "base-2m")
@@ -69,6 +69,7 @@ def steps(run: step.Run, clock: Clock, ahead: bool, n_steps: int) -> list[tuple[
 def share_of_input(name: str, config: TrainConfig, data: CrystalDataset, n_threads: int, n_steps: int, n_turns: int) -> dict:
     """A line about training steps."""
     torch.set_num_threads(n_threads)
+    molecule_of.cache_clear()
     run = pretrain.start(replace(config, fit_lattice=False, validation=replace(config.validation, n_crystals=2)), data, None, "cpu")
     clock, sides = Clock(), {True: [], False: []}
     plain = step.rows_of_step, step.path_of
