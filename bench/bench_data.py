@@ -2,13 +2,14 @@
 
 Prints a JSON object a line. `share` is the part of a step's wall time in which the network waits for its input: `ours` with
 batches read ahead in a thread, as training does, `peer` with each read when its step begins. Memory is beyond that of the
-imports: resident, and of that what is no file's.
+imports: resident, and of that what is no file's. `load` is the machine's over the last minute, this benchmark's own part in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -118,7 +119,7 @@ def opened(folder: Path, n_read: int) -> dict:
 
 def show(line: dict) -> None:
     """The line, and the same for people."""
-    line |= {"versions": {name: version(name) for name in ("torch", "pyarrow")}, "commit": harness._commit()}
+    line |= {"load": os.getloadavg()[0], "versions": {name: version(name) for name in ("torch", "pyarrow")}, "commit": harness._commit()}
     print(json.dumps(line), flush=True)
     numbers = {key: value for key, value in line.items() if isinstance(value, int | float)}
     print(f"{line['case']:<34} " + "  ".join(f"{key} {value:.4g}" for key, value in numbers.items()), file=sys.stderr)
