@@ -1,5 +1,6 @@
 """Which crystals make up a batch."""
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,55 @@ def test_a_batch_packs_the_drawn_crystals():
     batch, rows = batches.batch(generator_of(0, 0)), batches.rows_of(generator_of(0, 0))
     assert batch.positions[batch.template.atom_ptr[:-1].long(), 0].tolist() == rows.tolist()
     torch.testing.assert_close(batch.lattice, torch.tensor(LATTICE).float().expand(len(rows), 6))
+
+
+class Watched:
+    """Another source's crystals; notes which thread reads which."""
+
+    def __init__(self, crystals):
+        self.crystals, self.readers = crystals, {}
+        self.split, self.molecule_index, self.n_atoms = crystals.split, crystals.molecule_index, crystals.n_atoms
+
+    def __len__(self):
+        return len(self.crystals)
+
+    def __getitem__(self, index):
+        self.readers.setdefault(index, set()).add(threading.current_thread())
+        if index == 13:
+            raise InputError("crystal 13 cannot be read")
+        return self.crystals[index]
+
+
+def test_a_prepared_batch_is_read_once_and_in_a_thread():
+    watched = Watched(source(range(10)))
+    batches = Batches(watched, BatchConfig(max_atoms=100))
+    rows = [np.array([3, 1]), np.array([4, 0])]
+    batches.prepare(rows)
+    batches.prepare([*rows, np.array([7])])
+    packed = [batches.pack(row) for row in rows]
+    plain = [Batches(source(range(10)), BatchConfig()).pack(row) for row in rows]
+    assert all(torch.equal(one.positions, other.positions) for one, other in zip(packed, plain, strict=True))
+    assert all(len(watched.readers[k]) == 1 and threading.main_thread() not in watched.readers[k] for k in (0, 1, 3, 4))
+    batches.pack(rows[0])
+    assert watched.readers[3] > {threading.main_thread()}
+
+
+def test_what_is_not_wanted_any_more_is_dropped():
+    watched = Watched(source(range(10)))
+    batches = Batches(watched, BatchConfig(max_atoms=100))
+    batches.prepare([np.array([2])])
+    batches.pack(np.array([2]))
+    batches.prepare([np.array([5])])
+    batches.prepare([])
+    batches.pack(np.array([5]))
+    assert threading.main_thread() in watched.readers[5]
+
+
+def test_a_mistake_of_the_thread_reaches_who_wants_the_batch():
+    batches = Batches(Watched(source(range(20))), BatchConfig(max_atoms=100))
+    batches.prepare([np.array([1, 13])])
+    with pytest.raises(InputError, match="crystal 13 cannot be read"):
+        batches.pack(np.array([1, 13]))
 
 
 def test_validation_takes_few_crystals_of_each_molecule_and_spreads_over_molecules():

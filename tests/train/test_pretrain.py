@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,25 @@ def test_resumed_run_is_the_straight_run_to_the_last_bit(either, source, tmp_pat
     assert [p.pop("seconds") > 0 for p in progress] == [True, True]
     assert progress[0] == progress[1]
     assert [r["step"] for r in rows_of(tmp_path / "straight")] == [r["step"] for r in rows_of(tmp_path / "resumed")]
+
+
+def test_batches_are_read_ahead_and_change_nothing(config, source, tmp_path, monkeypatch):
+    config, readers = replace(config, accumulate=2), []
+    read = pretrain.Batches._read
+
+    def watched(self, rows):
+        readers.append(threading.current_thread())
+        return read(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain.Batches, "prepare", lambda *_: None)
+        plain = train(config, source, tmp_path / "plain")
+    monkeypatch.setattr(pretrain.Batches, "_read", watched)
+    ahead = train(config, source, tmp_path / "ahead")
+    assert_same_checkpoint(plain.checkpoint, ahead.checkpoint)
+    steps = readers[pretrain.N_LATTICE_BATCHES :]
+    assert len(steps) == 2 * config.n_steps
+    assert threading.main_thread() not in steps
 
 
 @pytest.mark.parametrize("name", ["no-bonds", "bond-gnn", "shared-time"])

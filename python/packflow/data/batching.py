@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,6 +95,8 @@ class Batches:
         self.group_starts = np.cumsum(self.group_sizes) - self.group_sizes
         self.n_atoms = np.asarray(dataset.n_atoms)[self.rows]
         self.n_draws = int(min(config.max_crystals, max(1, config.max_atoms // self.n_atoms.min())))
+        self._thread = ThreadPoolExecutor(1, "packflow-batches")
+        self._prepared: dict[bytes, Future[CrystalBatch]] = {}
 
     @property
     def n_molecules(self) -> int:
@@ -112,7 +116,25 @@ class Batches:
         return self.pack(self.rows_of(generator))
 
     def pack(self, rows: np.ndarray) -> CrystalBatch:
-        """The batch of the crystals at these dataset rows. [n_crystals]"""
+        """The batch of the crystals at these dataset rows, waiting for it if it is being prepared. [n_crystals]"""
+        prepared = self._prepared.pop(rows.tobytes(), None)
+        return self._read(rows) if prepared is None else prepared.result()
+
+    def prepare(self, batches: Sequence[np.ndarray]) -> None:
+        """Read batches in a thread; `pack` of the same rows takes them from there, and raises what reading them raised.
+
+        Args:
+            batches: Dataset rows of each, each [n_crystals], in the order in which they are wanted. What was prepared before
+                and is not among them is dropped.
+        """
+        wanted = {rows.tobytes(): rows for rows in batches}
+        for key in self._prepared.keys() - wanted.keys():
+            self._prepared.pop(key).cancel()
+        for key, rows in wanted.items():
+            if key not in self._prepared:
+                self._prepared[key] = self._thread.submit(self._read, rows)
+
+    def _read(self, rows: np.ndarray) -> CrystalBatch:
         return CrystalBatch.pack([self.dataset[int(row)] for row in rows])
 
     def atoms_in(self, rows: np.ndarray) -> int:

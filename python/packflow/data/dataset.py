@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,62 +14,93 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from packflow.data.columns import Columns
+from packflow.data.rows import Rows
 from packflow.errors import InputError
-from packflow.structure import Crystal, Template
-from packflow.structure.match import molecule_graphs
+from packflow.structure import Crystal, Molecule, Template
 
 FORMAT = 1
 MANIFEST = "dataset.json"
 ARRAYS = ("positions.npy", "lattice.npy")
 TABLES = ("crystals.parquet", "molecules.parquet")
+KNOWN = ("name", "molecule_index", "n_copies", "n_atoms", "split")
+N_MOLECULES_KEPT = 16_384  # about 3 kB each
 
 
 @dataclass(frozen=True)
 class CrystalDataset:
-    """Crystals of a dataset folder; `dataset[i]` is a Crystal.
+    """Crystals of a dataset folder; `dataset[i]` is a Crystal. Tables are read by the column, when it is first asked for.
 
-    path:           the folder.
-    smiles:         of each molecule. [n_molecules]
-    name:           of each crystal's source file. [n_crystals]
-    molecule_index: [n_crystals] int64, row of `smiles`.
-    n_copies:       [n_crystals] int64, molecules per unit cell.
-    n_atoms:        [n_crystals] int64, heavy atoms per unit cell.
-    split:          [n_crystals] "train", "validation" or "test".
-    notes:          further columns by name, `space_group` and `z_prime` among them, each [n_crystals].
-    positions:      [n_atoms of all crystals, 3] float32, Å, memory-mapped.
-    lattice:        [n_crystals, 6] float64, Å and degrees.
+    path:         the folder.
+    table:        columns of the crystals that are always there.
+    notes:        further columns by name, `space_group` and `z_prime` among them, each [n_crystals].
+    smiles:       of each molecule, `str`. [n_molecules]
+    atom_rows:    positions of all crystals' atoms on disk, Å. [n_atoms of all crystals, 3] float32
+    lattice_rows: lattices on disk, Å and degrees. [n_crystals, 6] float64
     """
 
     path: Path
-    smiles: list[str]
-    name: np.ndarray
-    molecule_index: np.ndarray
-    n_copies: np.ndarray
-    n_atoms: np.ndarray
-    split: np.ndarray
-    notes: dict[str, np.ndarray]
-    positions: np.ndarray
-    lattice: np.ndarray
+    table: Columns
+    notes: Columns
+    smiles: Sequence[str]
+    atom_rows: Rows
+    lattice_rows: Rows
 
     def __len__(self) -> int:
         """Number of crystals."""
-        return len(self.n_atoms)
+        return len(self.lattice_rows)
 
-    def __post_init__(self) -> None:
-        """Where each crystal's atoms begin."""
-        object.__setattr__(self, "atom_ptr", np.concatenate([[0], np.cumsum(self.n_atoms)]))
+    @property
+    def positions(self) -> np.ndarray:
+        """Cartesian, Å, crystal after crystal; memory-mapped. [n_atoms of all crystals, 3] float32"""
+        return self.atom_rows.array
+
+    @property
+    def lattice(self) -> np.ndarray:
+        """a, b, c in Å, alpha, beta, gamma in degrees; memory-mapped. [n_crystals, 6] float64"""
+        return self.lattice_rows.array
+
+    @property
+    def name(self) -> np.ndarray:
+        """Of each crystal's source file. [n_crystals] str"""
+        return self.table["name"]
+
+    @property
+    def molecule_index(self) -> np.ndarray:
+        """Row of `smiles`. [n_crystals] int64"""
+        return self.table["molecule_index"]
+
+    @property
+    def n_copies(self) -> np.ndarray:
+        """Molecules per unit cell. [n_crystals] int64"""
+        return self.table["n_copies"]
+
+    @property
+    def n_atoms(self) -> np.ndarray:
+        """Heavy atoms per unit cell. [n_crystals] int64"""
+        return self.table["n_atoms"]
+
+    @property
+    def split(self) -> np.ndarray:
+        """ "train", "validation" or "test". [n_crystals] str"""
+        return self.table["split"]
+
+    @cached_property
+    def atom_ptr(self) -> np.ndarray:
+        """First atom of each crystal, then the number of all. [n_crystals + 1] int64"""
+        return np.concatenate([[0], np.cumsum(self.n_atoms)])
 
     def __getitem__(self, index: int) -> Crystal:
         """Crystal number `index`, 0 to len - 1."""
         if not 0 <= index < len(self):
             raise IndexError(f"index must be 0 to {len(self) - 1}, got {index}")
-        first, last = self.atom_ptr[index : index + 2]  # type: ignore[attr-defined]
-        positions = np.asarray(self.positions[first:last], dtype=np.float64)
-        return Crystal(self.template(index), positions, np.array(self.lattice[index]))
+        first, last = self.atom_ptr[index : index + 2].tolist()
+        positions = self.atom_rows.read(first, last).astype(np.float64)
+        return Crystal(self.template(index), positions, self.lattice_rows.read(index, index + 1)[0].copy())
 
     def template(self, index: int) -> Template:
         """Template of crystal number `index`."""
-        return Template(molecule_graphs(self.smiles[self.molecule_index[index]])[0], int(self.n_copies[index]))
+        return Template(molecule_of(self.smiles[self.molecule_index[index]]), int(self.n_copies[index]))
 
     def indices(self, split: str) -> np.ndarray:
         """Numbers of the crystals in a split."""
@@ -83,19 +115,18 @@ class CrystalDataset:
         """
         path = Path(path)
         check_manifest(path)
-        crystals, molecules = (read_columns(path / name) for name in TABLES)
-        positions, lattice = (read_array(path / name) for name in ARRAYS)
-        if len(positions) != int(crystals["n_atoms"].sum()) or len(lattice) != len(crystals["n_atoms"]):
+        crystals, molecules = (path / name for name in TABLES)
+        positions, lattice = (Rows(path / name) for name in ARRAYS)
+        table, smiles = Columns(crystals, KNOWN), Columns(molecules, ("smiles",)).texts("smiles")
+        if len(positions) != int(table["n_atoms"].sum()) or len(lattice) != len(table["n_atoms"]):
             raise InputError(f"{path} is corrupt: its tables and arrays disagree; run packflow prepare again")
-        known = ("name", "molecule_index", "n_copies", "n_atoms", "split")
-        return cls(
-            path=path,
-            smiles=molecules["smiles"].tolist(),
-            **{key: crystals[key] for key in known},
-            notes={key: column for key, column in crystals.items() if key not in known},
-            positions=positions,
-            lattice=np.asarray(lattice),
-        )
+        return cls(path, table, Columns(crystals, without=KNOWN), smiles, positions, lattice)
+
+
+@lru_cache(maxsize=N_MOLECULES_KEPT)
+def molecule_of(smiles: str) -> Molecule:
+    """The molecule of a SMILES; the last ones are kept."""
+    return Molecule.from_smiles(smiles)
 
 
 def check_manifest(path: Path) -> None:
@@ -114,23 +145,6 @@ def check_manifest(path: Path) -> None:
         if found != size:
             state = "missing" if found is None else f"truncated or changed ({found} bytes instead of {size})"
             raise InputError(f"{path / name} is {state}; run packflow prepare again")
-
-
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a Parquet file as arrays."""
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} cannot be read; run packflow prepare again") from error
-    return {name: np.asarray(table[name].to_pylist()) for name in table.column_names}
-
-
-def read_array(path: Path) -> np.ndarray:
-    """A memory-mapped array."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} cannot be read; run packflow prepare again") from error
 
 
 def write_dataset(

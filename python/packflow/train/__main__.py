@@ -56,7 +56,7 @@ def run(words: Sequence[str]) -> int:
         raise InputError("a run needs --data, a folder of packflow prepare, and --out, a folder for its checkpoints")
     if task.threads:
         torch.set_num_threads(task.threads)
-    result = train(config, CrystalDataset.open(task.data), Path(task.out), resume, task.max_minutes, task.device)
+    result = train(config, CrystalDataset.open(task.data), Path(task.out), resume, task.max_minutes, task.device, task.wandb)
     if not is_first():
         return 0 if result.stopped_by is None else 128 + result.stopped_by
     if result.stopped_by is not None:
@@ -129,6 +129,7 @@ def parser_of(defaults: TrainConfig) -> ArgumentParser:
     parser.add_argument("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="where to train")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves the choice to torch")
     parser.add_argument("--max_minutes", type=float, default=math.inf, help="end after so many minutes, with a checkpoint")
+    parser.add_argument("--wandb", type=str | None, help="project at Weights & Biases to report to as well; needs the package wandb")
     parser.add_class_arguments(TrainConfig, skip={"recipe"})
     parser.set_defaults({name: value for name, value in asdict(defaults).items() if name != "recipe"})
     return parser

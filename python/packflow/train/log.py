@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,6 +49,41 @@ class Log:
 
     def line(self, text: str) -> None:
         """A line for people."""
+
+
+class Logs(Log):
+    """Several logs as one."""
+
+    def __init__(self, *logs: Log) -> None:
+        """logs: in the order in which they begin; they end in the reverse."""
+        self._logs = logs
+
+    def __enter__(self) -> Self:
+        """Begin all."""
+        with ExitStack() as begun:
+            for log in self._logs:
+                begun.enter_context(log)
+            self._begun = begun.pop_all()  # they stay open unless one could not begin
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """End all."""
+        self._begun.__exit__(kind, error, traceback)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Numbers of a step, in each."""
+        for log in self._logs:
+            log.write(step, values)
+
+    def advance(self, step: int, loss: float, learning_rate: float, atoms_per_second: float) -> None:
+        """A step is done."""
+        for log in self._logs:
+            log.advance(step, loss, learning_rate, atoms_per_second)
+
+    def line(self, text: str) -> None:
+        """A line for people."""
+        for log in self._logs:
+            log.line(text)
 
 
 class RunLog(Log):

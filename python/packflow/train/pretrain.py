@@ -16,14 +16,15 @@ from packflow.data.batching import Batches, CrystalSource, generator_of
 from packflow.errors import InputError
 from packflow.flow.loss import Loss
 from packflow.model import PackFlow
-from packflow.train.checkpoint import PREFIX, RunState, checkpoints_in, load_checkpoint, save_checkpoint
+from packflow.train.checkpoint import PREFIX, Progress, RunState, checkpoints_in, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
-from packflow.train.log import BOARD, METRICS, Log, RunLog
+from packflow.train.log import BOARD, METRICS, Log, Logs, RunLog
 from packflow.train.optim import optimizers_of
 from packflow.train.parallel import any_of, first_alone, gathered, launched
-from packflow.train.step import LATTICE, Run, train_step
+from packflow.train.step import LATTICE, Run, batches_of_process, rows_of_step, train_step
 from packflow.train.stop import StopRequest
 from packflow.train.validation import Validation
+from packflow.train.wandb_log import FOLDER, RUN_ID, WandbLog, wandb_module
 
 LOG_EVERY = 10
 N_LATTICE_BATCHES = 64
@@ -50,6 +51,7 @@ def train(
     resume: Path | None = None,
     max_minutes: float = math.inf,
     device: str = "auto",
+    wandb_project: str | None = None,
 ) -> TrainResult:
     """Train until n_steps, max_minutes, or Ctrl-C or SIGTERM, with a checkpoint at the end whichever comes first.
 
@@ -63,16 +65,19 @@ def train(
         resume: Checkpoint to continue from, a folder step_... .
         max_minutes: Wall-clock limit of this call; the learning rate follows n_steps all the same.
         device: "auto", "cpu" or "cuda".
+        wandb_project: Project at Weights & Biases that is told the same numbers as the CSV file; None for none.
 
     Raises:
-        InputError: the folder holds another run, the checkpoint does not fit or cannot be written, or the loss is no longer a
-            number.
+        InputError: the folder holds another run, the checkpoint does not fit or cannot be written, the loss is no longer a
+            number, or wandb_project is given and the package wandb is not installed or not logged in.
     """
+    if wandb_project is not None:
+        wandb_module()
     claim_folder(out, resume)
     run = start(config, dataset, resume, device)
     run.fabric.barrier()  # every process has looked at the folder before the first one writes into it
     deadline = time.monotonic() + 60 * max_minutes
-    with StopRequest() as stop, log_of(run, out) as log:
+    with StopRequest() as stop, log_of(run, out, wandb_project) as log:
         describe(run, log)
         advance(run, out, log, should_stop=lambda: any_of(run.fabric, stop.received is not None or time.monotonic() > deadline))
         last = checkpoints_in(out)
@@ -91,7 +96,9 @@ def claim_folder(out: Path, resume: Path | None) -> None:
         raise InputError(f"{out} holds another run: continue it with --resume auto, or choose another --out")
     if resume is not None and found and resume.resolve() != found[-1].resolve():
         raise InputError(f"{out} holds {found[-1].name}, which is not the checkpoint to resume: choose another --out")
-    strange = [path.name for path in out.iterdir() if path.name not in (METRICS, BOARD) and not path.name.startswith(PREFIX)]
+    strange = [
+        path.name for path in out.iterdir() if path.name not in (METRICS, BOARD, RUN_ID, FOLDER) and not path.name.startswith(PREFIX)
+    ]
     if strange:
         raise InputError(f"{out} holds {strange[0]}, which is not of a run: choose another --out")
 
@@ -112,9 +119,12 @@ def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, devi
     return Run(config, state, fabric, batches, Validation.of(dataset, config, fabric.device))
 
 
-def log_of(run: Run, out: Path) -> Log:
+def log_of(run: Run, out: Path, wandb_project: str | None) -> Log:
     """Where this process reports."""
-    return RunLog(out, run.config.n_steps, run.state.progress.step) if run.fabric.is_global_zero else Log()
+    if not run.fabric.is_global_zero:
+        return Log()
+    log = RunLog(out, run.config.n_steps, run.state.progress.step)
+    return log if wandb_project is None else Logs(log, WandbLog(wandb_project, out, run.config, log.line))
 
 
 def with_fitted_lattice(config: TrainConfig, batches: Batches) -> TrainConfig:
@@ -149,6 +159,7 @@ def advance(run: Run, out: Path, log: Log, should_stop: Callable[[], bool]) -> N
     saved = progress.step
     while progress.step < run.config.n_steps and not should_stop():
         began = time.monotonic()
+        read_ahead(run)
         rate, loss, norm, n_atoms = train_step(run)
         progress.seconds += time.monotonic() - began
         window.add(loss, norm, n_atoms, time.monotonic() - began)
@@ -162,6 +173,13 @@ def advance(run: Run, out: Path, log: Log, should_stop: Callable[[], bool]) -> N
     if progress.step > saved:
         progress.validation_loss = None
         first_alone(run.fabric, lambda: save(run, out))
+
+
+def read_ahead(run: Run) -> None:
+    """Begin to read the crystals of this step and the next one, so that the next ones are ready when this step ends."""
+    step = run.state.progress.step
+    coming = [replace(run, state=replace(run.state, progress=Progress(k))) for k in range(step, min(step + 2, run.config.n_steps))]
+    run.batches.prepare([rows_of_step(then)[k] for then in coming for k in batches_of_process(run)])
 
 
 def save(run: Run, out: Path) -> None:
