@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,7 @@ from packflow.errors import InputError
 from packflow.model.weights import from_dict
 from packflow.train.checkpoint import checkpoints_in, read_config
 from packflow.train.config import TrainConfig
+from packflow.train.initial import adapted
 from packflow.train.parallel import is_first
 from packflow.train.pretrain import train
 from packflow.train.recipes import RECIPES, recipe_named
@@ -48,7 +49,7 @@ def run(words: Sequence[str]) -> int:
     """Parse, train, report."""
     first = first_look(words)
     resume = checkpoint_to_resume(first.resume, first.out)
-    base = starting_point(first.recipe, resume)
+    base = starting_point(first.recipe, first.init, resume)
     task, config = parse(words, base)
     if resume is not None and config.model != base.model:
         raise InputError(f"{resume} holds another model: the model of a resumed run cannot change")
@@ -76,7 +77,7 @@ def underscored(word: str) -> str:
 def first_look(words: Sequence[str]) -> argparse.Namespace:
     """The options that decide the defaults of all others."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--recipe", "--out", "--resume"):
+    for name in ("--recipe", "--out", "--resume", "--init"):
         parser.add_argument(name, nargs="?")
     return parser.parse_known_args(words)[0]
 
@@ -93,10 +94,10 @@ def checkpoint_to_resume(resume: str | None, out: str | None) -> Path | None:
     return Path(resume)
 
 
-def starting_point(recipe: str | None, resume: Path | None) -> TrainConfig:
-    """The configuration that the command line's options change: of the checkpoint, else of the recipe."""
+def starting_point(recipe: str | None, init: str | None, resume: Path | None) -> TrainConfig:
+    """The configuration that the command line's options change: of the checkpoint, else of the recipe, for the network of init."""
     if resume is None:
-        return recipe_named(recipe) if recipe else TrainConfig()
+        return adapted(replace(recipe_named(recipe) if recipe else TrainConfig(), init=init))
     config = read_config(resume)
     if recipe is not None and recipe != config.recipe:
         raise InputError(f"{resume} is of recipe {config.recipe}, not {recipe}: leave --recipe out, or choose another --out")

@@ -93,6 +93,7 @@ class TrainConfig:
         precision: of the arithmetic.
         keep_last: checkpoints kept beside the best.
         accumulate: batches in a step of each process; their gradients are added up before the weights change.
+        init: trained weights to begin with, by name or path as for `packflow.load`; random ones if not given.
     """
 
     recipe: str = "custom"
@@ -110,6 +111,7 @@ class TrainConfig:
     precision: Precision = "32-true"
     keep_last: int = 2
     accumulate: int = field(default=1, metadata=OPTIONAL)
+    init: str | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         """Refuse a run without steps, batches or checkpoints, and negative seeds."""

@@ -18,6 +18,7 @@ from packflow.flow.loss import Loss
 from packflow.model import PackFlow
 from packflow.train.checkpoint import PREFIX, Progress, RunState, checkpoints_in, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
+from packflow.train.initial import initial_model, random_model
 from packflow.train.log import BOARD, METRICS, Log, Logs, RunLog
 from packflow.train.optim import optimizers_of
 from packflow.train.parallel import any_of, first_alone, gathered, launched
@@ -109,10 +110,7 @@ def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, devi
     batches = Batches(dataset, config.batch)
     if config.fit_lattice and resume is None:
         config = with_fitted_lattice(config, batches)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = PackFlow(config.model)
-    model = model.to(fabric.device)
+    model = (initial_model(config) if resume is None else random_model(config)).to(fabric.device)
     state = RunState(model, copy.deepcopy(model).eval().requires_grad_(False), optimizers_of(model, config.optim))
     if resume is not None:
         state = replace(state, progress=load_checkpoint(resume, state))
