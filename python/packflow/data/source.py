@@ -11,8 +11,9 @@ from packflow.errors import InputError, StructureError
 
 # Columns of a table that are kept with each crystal, where present.
 NOTES = ("kind", "licence")
-# What `prepare` reads: CIF, extended XYZ, ASE databases.
-STRUCTURE_FILES = (".cif", ".xyz", ".extxyz", ".db")
+# What `prepare` reads: CIF and mmCIF, extended XYZ, ASE databases, records of the released code.
+RECORD_FILE = ".pt"
+STRUCTURE_FILES = (".cif", ".mmcif", ".xyz", ".extxyz", ".db", RECORD_FILE)
 # What a damaged or encrypted member of an archive raises.
 ZIP_ERRORS = (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
@@ -25,11 +26,11 @@ def list_files(source: Path) -> list[str]:
     """
     if source.is_dir():
         names = sorted(str(p.relative_to(source)) for p in source.rglob("*") if p.is_file())
+    elif source.is_file() and source.suffix.lower() in STRUCTURE_FILES:
+        names = [source.name]
     elif source.is_file() and zipfile.is_zipfile(source):
         names = sorted(open_zip(source).namelist())
         names = [name for name in names if not name.endswith("/")]
-    elif source.is_file() and source.suffix.lower() in STRUCTURE_FILES:
-        names = [source.name]
     elif source.exists():
         raise InputError(f"{source} is neither a folder, a zip archive nor a {', '.join(STRUCTURE_FILES)} file")
     else:
