@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from packflow.data.csd import is_csd, sites_of_entry
 from packflow.data.record_files import read_records, sites_of_record
 from packflow.data.source import RECORD_FILE, STRUCTURE_FILES, read_bytes
 from packflow.data.structure_files import check_positions, frame_atoms, sites_of_frame, xyz_frames
@@ -33,12 +34,14 @@ def structures_in(source: Path, name: str) -> list[Listed]:
     the refcode of a record; else the place of the frame or record, or the id of the row.
 
     Args:
-        source: Folder, archive or file.
-        name: One of `list_files(source)`.
+        source: Folder, archive or file; or the CSD, whose entries count as files.
+        name: One of `list_files(source)` or `list_refcodes(source)`.
 
     Raises:
         StructureError: the file is of another kind, cannot be read or holds no structures.
     """
+    if is_csd(source):
+        return [(name, partial(sites_of_entry, name))]
     suffix = PurePosixPath(name).suffix.lower()
     if suffix not in STRUCTURE_FILES:
         raise StructureError("not a structure file", f"wanted are {', '.join(STRUCTURE_FILES)}")
