@@ -13,7 +13,7 @@ import torch
 
 from packflow.data.dataset import CrystalDataset
 from packflow.data.prepare import PrepareConfig, prepare
-from packflow.data.record_files import sites_of_record
+from packflow.data.record_files import Record, sites_of_record
 from packflow.data.site_files import structures_in
 from packflow.errors import InputError, StructureError
 from packflow.structure.bonds import find_bonds
@@ -96,9 +96,9 @@ def test_stated_bonds_are_taken(records):
         "frac_coords": torch.tensor([[0.75, 0.25, 0.25], [0.04, 0.25, 0.25], [0.70, 0.38, 0.25], [0.70, 0.19, 0.36], [0.70, 0.19, 0.14]]),
         "smiles": "FC(F)(F)I",
     }
-    assert recognize(sites_of_record(record, "a")).template.n_copies == 1
+    assert recognize(sites_of_record(Record.of(record), "a")).template.n_copies == 1
     for edges in (torch.tensor([[0, 1], [1, 7]]), torch.tensor([0, 1]), torch.zeros(2, 0), torch.tensor([[0, 1], [1, 1]])):
-        sites = sites_of_record({**record, "edge_index": edges}, "a")
+        sites = sites_of_record(Record.of({**record, "edge_index": edges}), "a")
         assert sites.bonds is None
         with pytest.raises(StructureError, match="another molecule"):
             recognize(sites)
@@ -108,7 +108,7 @@ def test_atoms_on_special_positions_once(records):
     """The released code lists an atom on a mirror plane once for each operation."""
     record = records[0]
     twice = {key: torch.cat([record[key], record[key]]) for key in ("atom_types", "frac_coords")}
-    once, doubled = sites_of_record(record, "a"), sites_of_record({**record, **twice}, "a")
+    once, doubled = sites_of_record(Record.of(record), "a"), sites_of_record(Record.of({**record, **twice}), "a")
     np.testing.assert_array_equal(doubled.fractional, once.fractional)
 
 
@@ -136,7 +136,9 @@ def test_what_cannot_be_read_is_a_row(records, tmp_path, monkeypatch):
         {**record, "smiles": "CCO"},
         without(record, "smiles"),
         {**record, "frac_coords": record["frac_coords"].to_sparse()},
+        {**record, "frac_coords": record["frac_coords"] * 1j},
         "text",
+        {**record, "frac_coords": record["frac_coords"] + 1e30},
     ]
     torch.save(wrong, source / "rows.pt")
     torch.save([], source / "empty.pt")
@@ -166,6 +168,8 @@ def test_what_cannot_be_read_is_a_row(records, tmp_path, monkeypatch):
         "rows.pt#7": "no SMILES",
         "rows.pt#8": "no record",
         "rows.pt#9": "no record",
+        "rows.pt#10": "no record",
+        "rows.pt#11": "no valid coordinates",
         "short.pt": "not readable as torch.save file",
     }
     assert all("\n" not in detail for _, detail in found.values())

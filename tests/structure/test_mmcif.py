@@ -69,11 +69,12 @@ def test_identity_alone_is_p1():
         (HEAD + LISTED + ATOMS.replace("0.3 1.0", "0.3 0.5"), "disorder"),
         (HEAD + LISTED + ATOMS.replace("0.2 0.2", "? ?"), "missing coordinates"),
         (HEAD.replace("_cell.length_c 12", "") + LISTED + ATOMS, "no valid cell"),
+        (HEAD.replace("beta 100.5", "beta 180") + LISTED + ATOMS, "no valid cell"),
         (HEAD + LISTED + ATOMS[:-4], "not readable as CIF"),
         (HEAD + LISTED + ATOMS.replace("fract", "Cartn"), "no atoms"),
         (HEAD + LISTED, "no atoms"),
     ],
-    ids=["none", "operation", "no group", "alternative", "occupancy", "coordinates", "cell", "truncated", "Cartesian", "no atoms"],
+    ids=["none", "operation", "no group", "alternative", "occupancy", "coordinates", "cell", "flat", "truncated", "Cartesian", "no atoms"],
 )
 def test_reasons(text, reason):
     with pytest.raises(StructureError) as caught:
@@ -95,3 +96,15 @@ def test_crystals_are_those_of_core_cif(cif_folder, smiles_of, mmcif_of):
             # which side of a ring comes first depends on the order of the bonds
             ours, theirs = (np.sort(np.linalg.norm(crystal.positions, axis=1)) for crystal in (found, expected))
             np.testing.assert_allclose(ours, theirs, atol=1e-4, err_msg=path.name)
+
+
+def test_cut_anywhere_is_read_or_refused(cif_folder, smiles_of, mmcif_of):
+    text = mmcif_of(cif_folder / "2019369.cif", smiles_of["2019369"])
+    whole = sites(text)
+    for end in range(0, len(text), 5):
+        try:
+            found = sites(text[:end])
+        except StructureError as error:
+            assert "\n" not in str(error)
+        else:
+            assert len(found.atomic_numbers) <= len(whole.atomic_numbers)

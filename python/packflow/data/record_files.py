@@ -7,8 +7,7 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +25,34 @@ from packflow.structure.stated_bonds import usable
 # What is taken from a record. Their Cartesian coordinates are zero where their code could not make molecules whole.
 NUMBERS, FRACTIONAL, LATTICE = "atom_types", "frac_coords", "lattice_1"
 NEEDED = (NUMBERS, FRACTIONAL, LATTICE)
-TENSORS, TEXTS = (*NEEDED, "edge_index"), ("refcode", "smiles")
+EDGES = "edge_index"
 # What torch.load raises for bytes that are an intact archive but make no sense.
 NONSENSE = (EOFError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error)
 
 
-def read_records(source: Path, name: str) -> list[Mapping[str, object]]:
+@dataclass(frozen=True)
+class Record:
+    """What is used of an entry of the list.
+
+    refcode: "" where it is not stated.
+    smiles:  of the whole cell, molecules joined by dots; "" where it is not stated.
+    tensors: by key: atomic numbers [n_atoms], fractional coordinates [n_atoms, 3], lattice parameters in Å and degrees [6], directed
+             bonds [2, n_edges]; those that the entry has, of whatever shape.
+    """
+
+    refcode: str
+    smiles: str
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, entry: object) -> Record:
+        """An empty record of what is no dictionary."""
+        found = entry if isinstance(entry, dict) else {}
+        refcode, smiles = (value if isinstance(value := found.get(key), str) else "" for key in ("refcode", "smiles"))
+        return cls(refcode, smiles, {key: found[key] for key in (*NEEDED, EDGES) if isinstance(found.get(key), Tensor)})
+
+
+def read_records(source: Path, name: str) -> list[Record]:
     """The records of one file, with what is taken from them; their tensors stay on disk unless the file is in an archive.
 
     Args:
@@ -46,15 +67,7 @@ def read_records(source: Path, name: str) -> list[Mapping[str, object]]:
     records = load(path if on_disk else io.BytesIO(read_bytes(source, name)))
     if not isinstance(records, list):
         raise StructureError("no records", f"wanted is a list of dictionaries with {', '.join(NEEDED)}, got a {type(records).__name__}")
-    return [taken(record) for record in records]
-
-
-def taken(record: object) -> dict[str, object]:
-    """What is used of a record; nothing of one that is no dictionary."""
-    if not isinstance(record, dict):
-        return {}
-    tensors = {key: record[key] for key in TENSORS if isinstance(record.get(key), Tensor)}
-    return tensors | {key: record[key] for key in TEXTS if isinstance(record.get(key), str)}
+    return [Record.of(entry) for entry in records]
 
 
 def load(file: Path | io.BytesIO) -> object:
@@ -77,42 +90,41 @@ def load(file: Path | io.BytesIO) -> object:
     return content
 
 
-def sites_of_record(record: Mapping[str, object], title: str) -> Sites:
+def sites_of_record(record: Record, title: str) -> Sites:
     """All atoms of a record's cell, those that it lists twice once, with the bonds that it states where these are usable.
 
     Args:
-        record: Atomic numbers [n_atoms], fractional coordinates [n_atoms, 3] and lattice parameters in Å and degrees [6]; where
-            stated, directed bonds [2, n_bonds] and a SMILES, in which the molecules of the cell are joined.
+        record: One of `read_records`.
         title: What the structure is called.
 
     Raises:
         StructureError: an entry is missing or misshapen, or as `Sites`.
     """
-    missing = [key for key in NEEDED if key not in record]
+    missing = [key for key in NEEDED if key not in record.tensors]
     if missing:
         raise StructureError("no record", f"wanted is a dictionary with tensors {', '.join(NEEDED)}, missing is {', '.join(missing)}")
-    numbers, fractional, lattice = (array_of(record[key]) for key in NEEDED)
+    numbers, fractional, lattice = (array_of(record.tensors[key]) for key in NEEDED)
     if numbers.ndim != 1 or not np.isfinite(numbers).all() or fractional.shape != (len(numbers), 3) or lattice.size != 6:
         shapes = ", ".join(str(array.shape) for array in (numbers, fractional, lattice))
         raise StructureError("no record", f"{', '.join(NEEDED)} must be numbers of shapes (n,), (n, 3), (6,), got {shapes}")
-    smiles = one_molecule(str(record.get("smiles") or "")) or None
-    sites = Sites(title, numbers.astype(np.int64), fractional, lattice.reshape(6), smiles)
-    return without_coincident(with_edges(sites, record.get("edge_index")))
+    sites = Sites(title, numbers.astype(np.int64), fractional, lattice.reshape(6), one_molecule(record.smiles) or None)
+    edges = record.tensors.get(EDGES)
+    return without_coincident(sites if edges is None else with_edges(sites, array_of(edges)))
 
 
-def with_edges(sites: Sites, edges: object) -> Sites:
+def with_edges(sites: Sites, edges: np.ndarray) -> Sites:
     """The same sites with the bonds of directed edges [2, n_edges], if these are usable."""
-    pairs = array_of(edges).T if isinstance(edges, Tensor) else np.zeros((0, 2))
-    n_atoms = len(sites.atomic_numbers)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or not ((pairs >= 0) & (pairs < n_atoms)).all() or not len(pairs):
+    if edges.ndim != 2 or len(edges) != 2 or not edges.size or not ((edges >= 0) & (edges < len(sites.atomic_numbers))).all():
         return sites
-    bonds = bonds_between(pairs.astype(np.int64), sites.fractional, sites.cell)
+    bonds = bonds_between(edges.T.astype(np.int64), sites.fractional, sites.cell)
     return replace(sites, bonds=bonds) if usable(sites, bonds) else sites
 
 
-def array_of(tensor: object) -> np.ndarray:
+def array_of(tensor: Tensor) -> np.ndarray:
     """A tensor's values in float64; raises StructureError for a kind of tensor that has none."""
+    if tensor.is_complex():
+        raise StructureError("no record", "a tensor holds complex numbers")
     try:
-        return tensor.detach().to(torch.float64).numpy()  # type: ignore[attr-defined]
+        return tensor.detach().to(torch.float64).numpy()
     except (RuntimeError, TypeError) as error:
         raise StructureError("no record", f"a tensor cannot be read: {' '.join(str(error).split())}") from error

@@ -95,7 +95,7 @@ def in_database(content: bytes, name: str) -> list[Listed]:
 def in_records(source: Path, name: str) -> list[Listed]:
     """Records of a file of the released code, in their order."""
     records = read_records(source, name)
-    titles = [f"{name}#{record.get('refcode') or place}" for place, record in enumerate(records)]
+    titles = [f"{name}#{record.refcode or place}" for place, record in enumerate(records)]
     return [(title, partial(sites_of_record, record, title)) for title, record in zip(titles, records, strict=True)]
 
 

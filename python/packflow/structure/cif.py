@@ -69,7 +69,10 @@ def expanded_sites(block: gemmi.cif.Block, name: str) -> Sites:
             column[row] = column.str(row) or "?"
     if not any(block.find_values(tag) for tag in SYMMETRY_TAGS):
         raise StructureError("no symmetry", "neither operations nor a space group are stated")
-    structure = gemmi.make_small_structure_from_block(block)
+    try:
+        structure = gemmi.make_small_structure_from_block(block)
+    except RuntimeError as error:
+        raise StructureError("no valid cell", " ".join(str(error).split())) from error
     if structure.symops:
         try:
             n_operations = len({gemmi.Op(op).wrap().triplet() for op in structure.symops})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import gemmi
 
-OPERATIONS = "_pdbx_struct_oper_list."
 SYMOP = "_space_group_symop_operation_xyz"
 # how core CIF states operations, and a space group
 OPERATION_TAGS = (SYMOP, "_symmetry_equiv_pos_as_xyz")
@@ -55,12 +54,11 @@ def core_block(block: gemmi.cif.Block) -> gemmi.cif.Block:
     """
     core = gemmi.cif.Block(block.name)
     for item in block:
+        columns = dict(core_item(tag, list(block.find_values(tag))) for tag in tags_of(item))
         if item.pair is not None:
-            tag, text = cast(tuple[str, str], item.pair)
-            name, (value,) = core_item(tag, [text])
-            core.set_pair(name, value)
-        elif item.loop is not None:
-            add_loop(core, dict(core_item(tag, list(block.find_values(tag))) for tag in item.loop.tags))
+            core.set_pair(*next((name, values[0]) for name, values in columns.items()))
+        elif columns:
+            add_loop(core, columns)
     listed = operations(block)
     named = any(core.find_values(tag) for tag in GROUP_TAGS)
     if listed and not any(core.find_values(tag) for tag in OPERATION_TAGS) and not (named and len(listed) == 1):
@@ -78,19 +76,23 @@ def core_item(tag: str, values: list[str]) -> tuple[str, list[str]]:
     return CORE_NAMES.get(tag) or tag.replace(".", "_", 1), values
 
 
-def add_loop(block: gemmi.cif.Block, columns: dict[str, Sequence[str]]) -> None:
+def add_loop(block: gemmi.cif.Block, columns: Mapping[str, Sequence[str]]) -> None:
     """Append a table; values are as CIF writes them, quotes included."""
     block.init_loop("", list(columns)).set_all_values([list(values) for values in columns.values()])
 
 
 def operations(block: gemmi.cif.Block) -> list[str]:
     """Symmetry operations of `_pdbx_struct_oper_list`: the first of its columns that holds nothing but such."""
-    table = block.find_mmcif_category(OPERATIONS)
-    for tag in table.tags:
-        values = list(block.find_values(tag))
-        if all(value.count(",") == 2 for value in values):
-            return values
-    return []
+    tags = [tag for item in block for tag in tags_of(item) if tag.startswith("_pdbx_struct_oper_list.")]
+    columns = [list(block.find_values(tag)) for tag in tags]
+    return next((values for values in columns if all(value.count(",") == 2 for value in values)), [])
+
+
+def tags_of(item: gemmi.cif.Item) -> list[str]:
+    """Names in a pair or a loop; none of anything else."""
+    if item.pair is not None:
+        return [cast(tuple[str, str], item.pair)[0]]
+    return list(item.loop.tags) if item.loop is not None else []
 
 
 def covalent_bonds(block: gemmi.cif.Block) -> list[list[str]]:

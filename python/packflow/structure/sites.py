@@ -15,6 +15,8 @@ from packflow.structure.lattice import cell_from_lattice, lattice_from_cell, min
 
 # Å; no cell of a molecular crystal is thinner between opposite faces
 MIN_HEIGHT = 1.0
+# cells; coordinates beyond have lost the digits that tell where in the cell they are
+FARTHEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Sites:
             raise StructureError("no atoms")
         if not np.isfinite(self.fractional).all():
             raise StructureError("missing coordinates", "some atoms have no fractional coordinates")
+        if (np.abs(self.fractional) > FARTHEST).any():
+            raise StructureError("no valid coordinates", f"fractional coordinates reach {np.abs(self.fractional).max():.3g}")
         if not (np.isfinite(self.lattice).all() and (self.lattice > 0).all() and min_height(torch.from_numpy(self.lattice)) > MIN_HEIGHT):
             raise StructureError("no valid cell", f"lattice parameters are {self.lattice.tolist()}")
         unknown = sorted({int(z) for z in self.atomic_numbers} - set(SYMBOLS))
