@@ -100,11 +100,10 @@ def test_crystals_are_those_of_core_cif(cif_folder, smiles_of, mmcif_of):
 
 def test_cut_anywhere_is_read_or_refused(cif_folder, smiles_of, mmcif_of):
     text = mmcif_of(cif_folder / "2019369.cif", smiles_of["2019369"])
-    whole = sites(text)
+    n_atoms, n_refused = len(sites(text).atomic_numbers), 0
     for end in range(0, len(text), 5):
         try:
-            found = sites(text[:end])
-        except StructureError as error:
-            assert "\n" not in str(error)
-        else:
-            assert len(found.atomic_numbers) <= len(whole.atomic_numbers)
+            assert len(sites(text[:end]).atomic_numbers) <= n_atoms
+        except StructureError:
+            n_refused += 1
+    assert 0 < n_refused < len(text) / 5
