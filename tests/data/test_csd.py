@@ -155,7 +155,8 @@ def test_list_of_refcodes(csd, tmp_path):
     (tmp_path / "table.csv").write_text("file,smiles,kind\nPROPAN,CCC,experimental\n")
     lists = {split: tmp_path / f"{split}.txt" for split in ("train", "test")}
     config = PrepareConfig(elements=("C", "H"))
-    prepare(tmp_path / "some.gcd", tmp_path / "out", config, tmp_path / "table.csv", 1, progress=False, split_lists=lists)
+    report = prepare(tmp_path / "some.gcd", tmp_path / "out", config, tmp_path / "table.csv", 1, progress=False, split_lists=lists)
+    assert report.n_files == 4
     dataset = CrystalDataset.open(tmp_path / "out")
     assert dataset.name.tolist() == ["BENZEN02", "PROPAN"]
     assert dataset.split.tolist() == ["train", "test"]

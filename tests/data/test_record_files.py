@@ -150,6 +150,8 @@ def test_what_cannot_be_read_is_a_row(records, tmp_path, monkeypatch):
     (source / "short.pt").write_bytes(content[:-100])
     place = content.index(record["frac_coords"].numpy().tobytes())
     (source / "damaged.pt").write_bytes(content[:place] + b"\x00\x01" + content[place + 2 :])
+    # the name of a function: to torch it is that of pickled code
+    (source / "renamed.pt").write_bytes(content.replace(b"_rebuild_tensor_v2", b"_rebuild_tensor_v9"))
     assert prepared(source, tmp_path / "out").name.tolist() == ["rows.pt#0"]
     found = rejected(tmp_path / "out")
     assert {name: reason for name, (reason, _) in found.items()} == {
@@ -159,6 +161,7 @@ def test_what_cannot_be_read_is_a_row(records, tmp_path, monkeypatch):
         "model.pt": "no records",
         "old.pt": "not readable as torch.save file",
         "pickle.pt": "not readable as torch.save file",
+        "renamed.pt": "not readable as torch.save file",
         "rows.pt#1": "no record",
         "rows.pt#2": "no record",
         "rows.pt#3": "no record",

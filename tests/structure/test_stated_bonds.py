@@ -79,6 +79,13 @@ def test_a_stated_bond_may_be_longer_than_distances_tell():
         recognize(replace(sites, bonds=None))
 
 
+def test_orders_go_with_their_bonds():
+    """Carbonyl fluoride; the bonds come in another order than the atoms."""
+    text = TRIFLUOROIODOMETHANE.replace("I1 I 0.54", "O1 O 0.39").replace("F3 F 0.20 0.19 0.14\n", "").replace("C1 F3 1_555", "C1 O1 1_555")
+    text = text.replace("covale C1 I1 . sing\n", "").replace("O1 1_555 sing", "O1 1_555 doub").replace("hydrog I1 F3", "hydrog O1 F1")
+    assert read(text).smiles == "O=C(F)F"
+
+
 def test_distances_decide_where_stated_bonds_make_another_molecule(cif_folder, smiles_of, mmcif_of):
     sites = read(mmcif_of(cif_folder / "2019369.cif", smiles_of["2019369"]))
     fewer = PeriodicBonds(sites.bonds.index[1:], sites.bonds.shift[1:])
@@ -92,7 +99,7 @@ def test_distances_decide_where_stated_bonds_make_another_molecule(cif_folder, s
         ("covale C1 F1 ?", "covale C1 F1 3_555"),
         ("covale C1 F1 ?", "covale C1 F1 elsewhere"),
         ("covale C1 F1 ?", "covale C1 F1 1_655"),
-        ("F3 F 0.20", "F2 F 0.20"),
+        ("F3 F 0.20 0.19 0.14", "F3 F 0.20 0.19 0.14\nF3 F 0.20 0.19 0.08"),
         ("F3 F 0.20", "H1 H 0.70 0.7 0.7\nF3 F 0.20"),
         ("_struct_conn.conn_type_id", "_struct_conn.id"),
     ],

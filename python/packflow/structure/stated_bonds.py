@@ -78,9 +78,8 @@ def bonds_of_cell(sites: Sites, block: gemmi.cif.Block, rows: Sequence[Row]) -> 
         return None
     (i, j), offset = located[0].reshape(-1, 2).T, located[1].reshape(-1, 2, 3)
     shift = offset[:, 1] - offset[:, 0]
-    # each bond once: from the lower row to the higher, to its own image in one of two opposite directions
-    turn = (i > j) | ((i == j) & (shift @ [9, 3, 1] < 0))
-    shift[turn] *= -1
+    # each bond once, from the lower row to the higher
+    shift[i > j] *= -1
     bonds, first = np.unique(np.column_stack([np.minimum(i, j), np.maximum(i, j), shift]), axis=0, return_index=True)
     return PeriodicBonds(bonds[:, :2], bonds[:, 2:]), first % len(rows)
 
