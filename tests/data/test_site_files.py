@@ -138,27 +138,3 @@ def test_other_kinds(tmp_path):
     (tmp_path / "a.mol").write_text("")
     with pytest.raises(StructureError, match="not a structure file: wanted are"):
         structures_in(tmp_path, "a.mol")
-
-
-def test_mmcif(cif_folder, smiles_of, mmcif_of, tmp_path):
-    """Both endings, operations in a column of another name; a truncated file is a row, and so is one without symmetry or coordinates."""
-    source = tmp_path / "mmcif"
-    source.mkdir()
-    for name, ending in zip(NAMES, ("mmcif", "cif", "mmcif"), strict=True):
-        (source / f"{name}.{ending}").write_text(mmcif_of(cif_folder / f"{name}.cif", smiles_of[name]))
-    text = (source / f"{NAMES[0]}.mmcif").read_text()
-    (source / "perceived.mmcif").write_text(mmcif_of(cif_folder / "4116140.cif"))
-    (source / "short.mmcif").write_text(text[: text.index("_struct_conn.ptnr2_symmetry") + 80])
-    (source / "column.mmcif").write_text(text.replace("_pdbx_struct_oper_list.symmetry_operation", "_pdbx_struct_oper_list.name", 1))
-    (source / "nothing.mmcif").write_text(text.replace("_pdbx_struct_oper_list.", "_other."))
-    (source / "Cartesian.mmcif").write_text(text.replace("fract_", "Cartn_"))
-    found = prepared(source, tmp_path / "out")
-    expected = [f"{NAMES[1]}.cif", f"{NAMES[0]}.mmcif", f"{NAMES[2]}.mmcif", "perceived.mmcif"]
-    assert sorted(found.name) == sorted(expected)
-    assert found[found.name.tolist().index("perceived.mmcif")].template.molecule.smiles == "O=C(O)CC(=O)O"
-    assert {name: reason for name, (reason, _) in reasons(tmp_path / "out" / "rejected.csv").items()} == {
-        "Cartesian.mmcif": "no atoms",
-        "column.mmcif": "duplicate",
-        "nothing.mmcif": "no symmetry",
-        "short.mmcif": "not readable as CIF",
-    }

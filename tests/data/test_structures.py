@@ -393,19 +393,3 @@ def test_a_table_names_files_with_or_without_their_folder(cif_folder, tmp_path):
     with (tmp_path / "t.csv").open("w", newline="") as lines:
         csv.writer(lines).writerows([("file", "smiles"), ("2019369.cif", "NC(N)=O")])
     assert read_structures(cif_folder, table=tmp_path / "t.csv").molecule.count("NC(N)=O") == 1
-
-
-def test_mmcif_is_judged_like_cif(cif_folder, smiles_of, mmcif_of, tmp_path):
-    names = ("2019369", "4501703")
-    for name in names:
-        (tmp_path / f"{name}.mmcif").write_text(mmcif_of(cif_folder / f"{name}.cif", f"{smiles_of[name]}.{smiles_of[name]}"))
-    (tmp_path / "short.mmcif").write_text("data_x\nloop_\n_atom_site.fract_x\n_atom_site.fract_y\n0.1")
-    found = read_structures(tmp_path)
-    assert found.names == [*names, "short"]
-    assert found.problem[:2] == ["", ""]
-    assert found.problem[2].startswith("not readable as CIF")
-    for k, name in enumerate(names):
-        expected = read_structures(cif_folder / f"{name}.cif")
-        ours = found.atoms.positions[found.atoms.atom_ptr[k] : found.atoms.atom_ptr[k + 1]]
-        assert len(ours) == len(expected.atoms.positions)
-        assert torch.allclose(found.atoms.cell[k], expected.atoms.cell[0], atol=1e-5)

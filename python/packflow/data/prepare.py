@@ -41,7 +41,7 @@ def prepare(
 
     Structure files are CIF, mmCIF, extended XYZ, ASE databases and the records of the released code.
 
-    Kept are ordered crystals of one kind of molecule with supported elements whose connectivity, from distances, is that of
+    Kept are ordered crystals of one kind of molecule with supported elements whose connectivity, stated or from distances, is that of
     the molecule, each once. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder. summary.md
     there counts both.
 
