@@ -1,12 +1,19 @@
 """Shared by all tests: one thread, a seed, NaN in unwritten memory, random crystals."""
 
 import csv
+import itertools
 from pathlib import Path
 
+import gemmi
+import numpy as np
 import pytest
 import torch
 
 from packflow.data.prepare import PrepareConfig, prepare
+from packflow.structure.bonds import TOLERANCE, radii_of
+from packflow.structure.cif import blocks_of
+
+CELL_KEYS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -66,6 +73,47 @@ def random_crystals():
 def cif_folder():
     """A few small open crystals from the Crystallography Open Database; see tests/data/regenerate.py."""
     return Path(__file__).parent / "data" / "cif"
+
+
+@pytest.fixture(scope="session")
+def mmcif_of():
+    """A function that writes the structure of a CIF file as the released code's mmCIF: listed atoms, operations, bonds, a SMILES."""
+
+    steps = np.array(list(itertools.product(range(-2, 3), repeat=3)))
+
+    def bond_rows(structure):
+        sites = list(structure.sites)
+        to_cartesian = np.array(structure.cell.orth.mat.tolist())
+        radii = radii_of(np.array([site.element.atomic_number for site in sites]))
+        rows = []
+        for i, j in itertools.combinations_with_replacement(range(len(sites)), 2):
+            if sites[i].element.atomic_number == sites[j].element.atomic_number == 1:
+                continue
+            for n, op in enumerate(structure.symops, 1):
+                moved = np.array(gemmi.Op(op).apply_to_xyz(sites[j].fract.tolist())) + steps
+                lengths = np.linalg.norm((moved - sites[i].fract.tolist()) @ to_cartesian.T, axis=1)
+                near = steps[(lengths > 0.5) & (lengths < radii[i] + radii[j] + TOLERANCE)]
+                rows += [(sites[i].label, sites[j].label, f"{n}_{''.join(str(5 + x) for x in step)}") for step in near]
+        return rows
+
+    def write(path, smiles=None, bonds=True):
+        structure = gemmi.make_small_structure_from_block(blocks_of(path.read_text())[0])
+        lines = [f"data_{path.stem}", *([f"_chemical_identifier_smiles '{smiles}'"] if smiles else [])]
+        lines += [f"_cell.{key} {value}" for key, value in zip(CELL_KEYS, structure.cell.parameters, strict=True)]
+        lines += ["loop_", "_pdbx_struct_oper_list.id", "_pdbx_struct_oper_list.symmetry_operation"]
+        lines += [f"{n} {op.replace(' ', '')}" for n, op in enumerate(structure.symops, 1)]
+        lines += ["loop_", *(f"_atom_site.{key}" for key in ("id", "type_symbol", "label_atom_id", "fract_x", "fract_y", "fract_z"))]
+        lines += [
+            f"{n} {site.element.name} {site.label} {' '.join(f'{x:.6f}' for x in site.fract.tolist())}"
+            for n, site in enumerate(structure.sites, 1)
+        ]
+        rows = bond_rows(structure) if bonds else []
+        columns = ("id", "conn_type_id", "ptnr1_label_atom_id", "ptnr2_label_atom_id", "ptnr1_symmetry", "ptnr2_symmetry")
+        lines += ["loop_", *(f"_struct_conn.{key}" for key in columns)] if rows else []
+        lines += [f"{n} covale {one} {other} 1_555 {code}" for n, (one, other, code) in enumerate(rows, 1)]
+        return "\n".join(lines) + "\n"
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -348,7 +348,7 @@ def test_what_cannot_be_read_at_all(tmp_path):
     refused(tmp_path / "nowhere", "nowhere does not exist")
     refused(tmp_path, "holds no files")
     (tmp_path / "notes.txt").write_text("mine")
-    refused(tmp_path, "holds no .cif, .parquet, .xyz or .extxyz file")
+    refused(tmp_path, "holds no .cif, .mmcif, .parquet, .xyz, .extxyz file")
     refused(tmp_path / "notes.txt", "must be a folder, a zip archive or")
     (tmp_path / "a.zip").write_bytes(b"PK not an archive")
     refused(tmp_path / "a.zip", "must be a folder, a zip archive or")

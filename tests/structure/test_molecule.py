@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from packflow.errors import InputError
 from packflow.structure import Molecule, Template, TemplateBatch
+from packflow.structure.molecule import one_molecule
 
 PARITY = Path(__file__).parents[3] / "shared" / "parity" / "inputs.safetensors"
 PARITY_CELLS = (("CC(=O)Oc1ccccc1C(=O)O", 4), ("N#Cc1sc(Cl)cc1/C=C/C(F)(F)F", 2), ("[NH3+][C@@H](CBr)C(=O)[O-]", 3))
@@ -92,3 +93,20 @@ def test_template_repeats_the_molecule():
     np.testing.assert_array_equal(template.atomic_numbers.reshape(3, -1), [mol.atomic_numbers] * 3)
     np.testing.assert_array_equal(template.bond_index[:, 6:12], mol.bond_index + 4)
     np.testing.assert_array_equal(template.bond_features.reshape(3, -1, 2), [mol.bond_features] * 3)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "one"),
+    [
+        ("OCC", "OCC"),
+        ("OCC.C(C)O.OCC", "CCO"),
+        ("C[C@H](F)Cl.C[C@H](F)Cl", "C[C@H](F)Cl"),
+        ("C[C@H](F)Cl.C[C@@H](F)Cl", "CC(F)Cl"),
+        ("[Na+].[Cl-]", "[Na+].[Cl-]"),
+        ("C1.C1", "CC"),
+        ("CC(.CC", "CC(.CC"),
+    ],
+    ids=["one", "three", "one hand", "both hands", "salt", "dot inside a molecule", "unreadable"],
+)
+def test_one_molecule(smiles, one):
+    assert one_molecule(smiles) == one

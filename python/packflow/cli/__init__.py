@@ -47,7 +47,7 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands = parser.add_subcommands(dest="command")
     commands.add_subcommand("sample", sample_parser(), help="sample crystal proposals of a molecule")
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
-    commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from CIF files")
+    commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
     commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
     return parser, {"sample": run_sample, "metrics": run_metrics, "prepare": run_prepare, "convert": run_convert}

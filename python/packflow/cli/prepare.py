@@ -10,6 +10,7 @@ from rich.table import Table
 
 from packflow.data.filters import PAPER_SPACE_GROUPS, PAPER_Z_PRIMES
 from packflow.data.prepare import REJECTED, SUMMARY, PrepareConfig, Report, prepare
+from packflow.data.source import STRUCTURE_FILES
 from packflow.data.split import SPLITS
 from packflow.errors import InputError
 
@@ -18,11 +19,13 @@ def prepare_parser() -> jsonargparse.ArgumentParser:
     """Arguments of `packflow prepare`."""
     default = PrepareConfig()
     parser = jsonargparse.ArgumentParser(
-        description="Make a training dataset from a folder or zip archive of CIF and extended-XYZ files and ASE databases."
+        description="Make a training dataset from a folder or zip archive of CIF, mmCIF and extended-XYZ files, ASE databases and "
+        "records of the released code, or from the Cambridge Structural Database where its Python API is installed."
     )
-    parser.add_argument("source", type=str, help="folder, zip archive or one .cif, .xyz, .extxyz or .db file")
+    source = f"folder, zip archive or one {', '.join(STRUCTURE_FILES)} file; csd for the whole CSD; file of its refcodes (.gcd, .txt)"
+    parser.add_argument("source", type=str, help=source)
     parser.add_argument("out", type=str, help="dataset folder to write; must not exist")
-    parser.add_argument("--table", type=str, default=None, help="CSV with columns file and smiles (optional: kind, licence)")
+    parser.add_argument("--table", type=str, default=None, help="CSV with columns file (or refcode) and smiles (optional: kind, licence)")
     parser.add_argument("--max-atoms", type=int, default=default.max_atoms, help="heavy atoms per cell, at most; 0 for no limit")
     parser.add_argument("--elements", type=str, default="any", help="symbols that may occur, as C,H,N,O; any: all 14 of the paper")
     parser.add_argument("--space-groups", type=str, default="any", help="numbers, as 2,14,19, or paper; of the group that spglib finds")

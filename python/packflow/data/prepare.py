@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from packflow.data.candidates import Candidate, read_candidates
+from packflow.data.csd import is_csd, list_refcodes
 from packflow.data.dataset import write_dataset
 from packflow.data.filters import DEFAULT, PrepareConfig
 from packflow.data.source import NOTES, list_files, read_table, row_of
@@ -36,30 +37,35 @@ def prepare(
     progress: bool = True,
     split_lists: Mapping[str, str | Path] | None = None,
 ) -> Report:
-    """Read all CIF and extended-XYZ files and ASE databases of a folder or zip archive and write a dataset folder.
+    """Read the structure files of a folder or zip archive, or entries of the CSD, and write a dataset folder.
 
-    Kept are ordered crystals of one kind of molecule with supported elements whose connectivity, from distances, is that of
+    Structure files are CIF, mmCIF, extended XYZ, ASE databases and the records of the released code.
+
+    Kept are ordered crystals of one kind of molecule with supported elements whose connectivity, stated or from distances, is that of
     the molecule, each once. Everything else is a row (file, reason, detail) of rejected.csv in the dataset folder. summary.md
     there counts both.
 
     Args:
-        source: Folder, zip archive or one file (.cif, .xyz, .extxyz, .db).
+        source: Folder, zip archive or one file (.cif, .mmcif, .xyz, .extxyz, .db, .pt); "csd" for the whole Cambridge Structural
+            Database, or a file of its refcodes, one a line (.gcd, .txt).
         out: Folder to write; must not exist.
         config: What to keep.
-        table: CSV with columns `file` and `smiles`; a file without a row keeps its own SMILES, else it is perceived.
+        table: CSV with columns `file` (or refcode) and `smiles`; a file without a row keeps its own SMILES, else it is perceived.
         n_jobs: Processes; None takes one per core.
         progress: Show a progress bar on standard error.
         split_lists: Files of names, one a line, for "train", "validation" and "test", or some of them: each listed crystal is in the split
             of its list, all others are rejected. None splits by family with the fractions of `config`.
 
     Raises:
-        InputError: source, table or a list cannot be read, a name is in two lists, out exists, or no file is usable.
+        InputError: source, table or a list cannot be read, the CSD is not installed or not licensed, a name is in two lists, out
+            exists, or no file is usable.
     """
     source, out = Path(source), Path(out)
     if out.exists():
         raise InputError(f"{out} exists already; choose another folder or remove it")
     listed = read_split_lists(split_lists or {})
-    smiles_of, names = read_table(Path(table) if table else None), list_files(source)
+    smiles_of = read_table(Path(table) if table else None)
+    names = list_refcodes(source) if is_csd(source) else list_files(source)
     done = list(read_candidates(source, names, smiles_of, config, n_jobs or n_cores(), progress))
     rows = [row_of(smiles_of, c.name.split("#")[0]) for c in done]
     done = only_listed(done, listed)

@@ -1,4 +1,4 @@
-"""The structures in a file that `prepare` reads (CIF, extended XYZ, ASE database), each with the atoms of its cell."""
+"""The structures in a file that `prepare` reads, each with the atoms of its cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from packflow.data.source import STRUCTURE_FILES, read_bytes
+from packflow.data.csd import is_csd, sites_of_entry
+from packflow.data.record_files import read_records, sites_of_record
+from packflow.data.source import RECORD_FILE, STRUCTURE_FILES, read_bytes
 from packflow.data.structure_files import check_positions, frame_atoms, sites_of_frame, xyz_frames
 from packflow.errors import StructureError
 from packflow.structure.cif import blocks_of, sites_of
@@ -29,20 +31,25 @@ def structures_in(source: Path, name: str) -> list[Listed]:
     """Structures of one file, at least one.
 
     A structure is called file#part where the file holds several: the block of a CIF, `name` of an extended-XYZ frame or a database row,
-    else the place of the frame or the id of the row.
+    the refcode of a record; else the place of the frame or record, or the id of the row.
 
     Args:
-        source: Folder, archive or file.
-        name: One of `list_files(source)`.
+        source: Folder, archive or file; or the CSD, whose entries count as files.
+        name: One of `list_files(source)` or `list_refcodes(source)`.
 
     Raises:
         StructureError: the file is of another kind, cannot be read or holds no structures.
     """
+    if is_csd(source):
+        return [(name, partial(sites_of_entry, name))]
     suffix = PurePosixPath(name).suffix.lower()
     if suffix not in STRUCTURE_FILES:
         raise StructureError("not a structure file", f"wanted are {', '.join(STRUCTURE_FILES)}")
-    content = read_bytes(source, name)
-    found = {".cif": in_cif, ".db": in_database}.get(suffix, in_xyz)(content, name)
+    if suffix == RECORD_FILE:
+        found = in_records(source, name)
+    else:
+        readers = {".cif": in_cif, ".mmcif": in_cif, ".db": in_database}
+        found = readers.get(suffix, in_xyz)(read_bytes(source, name), name)
     if not found:
         raise StructureError("no atoms", "the file holds no structures")
     return found
@@ -83,6 +90,13 @@ def in_database(content: bytes, name: str) -> list[Listed]:
         except (sqlite3.Error, ValueError, KeyError, OSError) as error:
             raise StructureError("not readable as ASE database", " ".join(str(error).split())) from error
     return [(f"{name}#{row.get('name') or row.id}", partial(sites_in_row, row, f"{name}#{row.get('name') or row.id}")) for row in rows]
+
+
+def in_records(source: Path, name: str) -> list[Listed]:
+    """Records of a file of the released code, in their order."""
+    records = read_records(source, name)
+    titles = [f"{name}#{record.refcode or place}" for place, record in enumerate(records)]
+    return [(title, partial(sites_of_record, record, title)) for title, record in zip(titles, records, strict=True)]
 
 
 def sites_in_row(row: AtomsRow, title: str) -> Sites:

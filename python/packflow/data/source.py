@@ -11,8 +11,9 @@ from packflow.errors import InputError, StructureError
 
 # Columns of a table that are kept with each crystal, where present.
 NOTES = ("kind", "licence")
-# What `prepare` reads: CIF, extended XYZ, ASE databases.
-STRUCTURE_FILES = (".cif", ".xyz", ".extxyz", ".db")
+# What `prepare` reads: CIF and mmCIF, extended XYZ, ASE databases, records of the released code.
+RECORD_FILE = ".pt"
+STRUCTURE_FILES = (".cif", ".mmcif", ".xyz", ".extxyz", ".db", RECORD_FILE)
 # What a damaged or encrypted member of an archive raises.
 ZIP_ERRORS = (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
@@ -25,11 +26,11 @@ def list_files(source: Path) -> list[str]:
     """
     if source.is_dir():
         names = sorted(str(p.relative_to(source)) for p in source.rglob("*") if p.is_file())
+    elif source.is_file() and source.suffix.lower() in STRUCTURE_FILES:
+        names = [source.name]
     elif source.is_file() and zipfile.is_zipfile(source):
         names = sorted(open_zip(source).namelist())
         names = [name for name in names if not name.endswith("/")]
-    elif source.is_file() and source.suffix.lower() in STRUCTURE_FILES:
-        names = [source.name]
     elif source.exists():
         raise InputError(f"{source} is neither a folder, a zip archive nor a {', '.join(STRUCTURE_FILES)} file")
     else:
@@ -82,3 +83,26 @@ def read_table(path: Path | None) -> dict[str, dict[str, str]]:
 def row_of(table: dict[str, dict[str, str]], name: str) -> dict[str, str]:
     """Row of a file by its path in the source, else by its name alone; empty if there is none."""
     return table.get(name) or table.get(PurePosixPath(name).name) or {}
+
+
+def read_names(path: Path, what: str) -> list[str]:
+    """Names in a file, one a line; empty lines and those that begin with # do not count.
+
+    Args:
+        path: Of the file.
+        what: It is, for messages: "split list".
+
+    Raises:
+        InputError: it does not exist, is no text, has two words on a line, or lists nothing.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{what} {path} cannot be read: {' '.join(str(error).split())}") from error
+    names = [line for line in lines if line and not line.startswith("#")]
+    wrong = next((name for name in names if len(name.split()) > 1), None)
+    if wrong is not None:
+        raise InputError(f"{what} {path} must have one name a line, got {wrong!r}")
+    if not names:
+        raise InputError(f"{what} {path} lists no names")
+    return names

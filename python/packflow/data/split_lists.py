@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packflow.data.candidates import Candidate
+from packflow.data.source import read_names
 from packflow.data.split import SPLITS
 from packflow.errors import InputError
 
@@ -24,30 +25,11 @@ def read_split_lists(paths: Mapping[str, str | Path]) -> dict[str, str]:
     for split, path in paths.items():
         if split not in SPLITS:
             raise InputError(f"split_lists must be for {', '.join(SPLITS)}, got {split!r}")
-        for name in read_names(Path(path)):
+        for name in read_names(Path(path), "split list"):
             other = split_of.setdefault(name, split)
             if other != split:
                 raise InputError(f"{name} must be in one split list, got {other} ({paths[other]}) and {split} ({path})")
     return split_of
-
-
-def read_names(path: Path) -> list[str]:
-    """Names in a file, one a line.
-
-    Raises:
-        InputError: it does not exist, is no text, has two words on a line, or lists nothing.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"split list {path} cannot be read: {' '.join(str(error).split())}") from error
-    names = [line for line in lines if line and not line.startswith("#")]
-    wrong = next((name for name in names if len(name.split()) > 1), None)
-    if wrong is not None:
-        raise InputError(f"split list {path} must have one name a line, got {wrong!r}")
-    if not names:
-        raise InputError(f"split list {path} lists no names")
-    return names
 
 
 def listed_split(candidate: Candidate, split_of: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Sets of structures from whatever files hold them: CIF, Parquet, extended XYZ, folders and zip archives of these."""
+"""Sets of structures from whatever files hold them: CIF, mmCIF, Parquet, extended XYZ, folders and zip archives of these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packflow.errors import InputError
 
 __all__ = ["StructureSet", "read_structures"]
 
-CIF, PARQUET, XYZ = (".cif",), (".parquet",), (".xyz", ".extxyz")
+CIF, PARQUET, XYZ = (".cif", ".mmcif"), (".parquet",), (".xyz", ".extxyz")
 READABLE = (*CIF, *PARQUET, *XYZ)
 # a folder with this table is the result of `packflow sample`: its CIF files repeat the table
 PROPOSALS = "proposals.parquet"
@@ -28,8 +28,8 @@ def read_structures(path: str | Path, table: str | Path | None = None, n_jobs: i
     """Read structures from files; one that cannot be used stays in the set, without atoms and with its problem.
 
     Args:
-        path: A CIF, Parquet or extended-XYZ file, or a folder (with its subfolders) or zip archive of such; other files in it are
-            left alone. Of a folder that `packflow sample` wrote the table is read, not the CIF files beside it.
+        path: A CIF, mmCIF, Parquet or extended-XYZ file, or a folder (with its subfolders) or zip archive of such; other files in it
+            are left alone. Of a folder that `packflow sample` wrote the table is read, not the CIF files beside it.
         table: CSV with columns file and smiles: molecules of CIF and XYZ files, in place of what the files say.
         n_jobs: Processes for more than a few hundred files; 0 takes one per core. Above 1 the calling script must be importable.
         progress: Show a progress bar on standard error.
@@ -60,14 +60,14 @@ def _readable(path: Path) -> list[str]:
     if path.is_file() and path.suffix.lower() in READABLE:
         return [path.name]
     if path.is_file() and not zipfile.is_zipfile(path):
-        raise InputError(f"{path} must be a folder, a zip archive or a .cif, .parquet, .xyz or .extxyz file, and is none of these")
+        raise InputError(f"{path} must be a folder, a zip archive or a {', '.join(READABLE)} file, and is none of these")
     names = [PurePosixPath(name) for name in list_files(path)]
     # archives made on a Mac hold a shadow ._name of each file
     names = [n for n in names if n.suffix.lower() in READABLE and not n.name.startswith(".")]
     results = {n.parent for n in names if n.name == PROPOSALS}
     kept = [str(n) for n in names if n.name == PROPOSALS or not results.intersection(n.parents)]
     if not kept:
-        raise InputError(f"{path} holds no .cif, .parquet, .xyz or .extxyz file")
+        raise InputError(f"{path} holds no {', '.join(READABLE)} file")
     return kept
 
 

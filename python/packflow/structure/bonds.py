@@ -69,6 +69,23 @@ def close_pairs(atomic_numbers: np.ndarray, fractional: np.ndarray, cell: np.nda
     return PeriodicBonds(np.stack([i, j], 1).astype(np.int64), shift.astype(np.int64)), distance
 
 
+def bonds_between(pairs: np.ndarray, fractional: np.ndarray, cell: np.ndarray) -> PeriodicBonds:
+    """Bonds of pairs of atoms, each with the nearest of its images.
+
+    Args:
+        pairs: Different atoms of the cell; a pair that comes twice, either way round, is one bond. [n_pairs, 2]
+        fractional: [n_atoms, 3], need not be wrapped.
+        cell: Rows are the lattice vectors, Å. [3, 3]
+    """
+    index = np.unique(np.sort(pairs, axis=1), axis=0).astype(np.int64)
+    between = fractional[index[:, 1]] - fractional[index[:, 0]]
+    around = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
+    # [n_bonds, 27, 3]
+    shifts = around - np.rint(between).astype(np.int64)[:, None]
+    nearest = np.linalg.norm((between[:, None] + shifts) @ cell, axis=2).argmin(1)
+    return PeriodicBonds(index, shifts[np.arange(len(index)), nearest])
+
+
 def bound_hydrogens(atomic_numbers: np.ndarray, fractional: np.ndarray, cell: np.ndarray) -> np.ndarray:
     """Number of hydrogens of each atom: every hydrogen counts once, for the heavy atom that it fits best, if any is in reach.
 

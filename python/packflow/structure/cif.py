@@ -13,7 +13,10 @@ from scipy.spatial import cKDTree
 from packflow.elements import SYMBOLS
 from packflow.errors import InputError, StructureError
 from packflow.structure.crystal import Crystal
+from packflow.structure.mmcif import GROUP_TAGS, OPERATION_TAGS, core_block, is_mmcif
+from packflow.structure.molecule import one_molecule
 from packflow.structure.sites import Sites
+from packflow.structure.stated_bonds import with_stated_bonds
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -25,16 +28,7 @@ NUMBER_TAGS = tuple(
     + [f"_atom_site_fract_{k}" for k in "xyz"]
     + ["_atom_site_occupancy"]
 )
-SYMMETRY_TAGS = (
-    "_space_group_symop_operation_xyz",
-    "_symmetry_equiv_pos_as_xyz",
-    "_space_group_name_H-M_alt",
-    "_symmetry_space_group_name_H-M",
-    "_space_group_name_Hall",
-    "_symmetry_space_group_name_Hall",
-    "_space_group_IT_number",
-    "_symmetry_Int_Tables_number",
-)
+SYMMETRY_TAGS = (*OPERATION_TAGS, *GROUP_TAGS)
 SMILES_TAGS = ("_chemical_identifier_smiles", "_iucr_chemical_identifier_smiles", "_chemical_compound_smiles")
 FULL_OCCUPANCY = 0.999
 # Å; listed atoms that symmetry maps onto each other
@@ -42,7 +36,7 @@ COINCIDENT = 0.05
 
 
 def blocks_of(text: str) -> list[gemmi.cif.Block]:
-    """The data blocks of a CIF that list atoms.
+    """The data blocks of a CIF or mmCIF that list atoms, all with the names of core CIF.
 
     Raises:
         StructureError: the text is not CIF, or no block lists atoms.
@@ -51,19 +45,20 @@ def blocks_of(text: str) -> list[gemmi.cif.Block]:
         document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError) as error:
         raise StructureError("not readable as CIF", " ".join(str(error).split())) from error
-    blocks = [block for block in document if block.find_values("_atom_site_fract_x")]
+    blocks = [core_block(block) if is_mmcif(block) else block for block in document]
+    blocks = [block for block in blocks if block.find_values("_atom_site_fract_x")]
     if not blocks:
         raise StructureError("no atoms", "no data block lists fractional coordinates")
     return blocks
 
 
 def sites_of(block: gemmi.cif.Block, name: str) -> Sites:
-    """All atoms of a CIF block's unit cell: symmetry expanded, atoms on special positions once.
+    """All atoms of a CIF block's unit cell: symmetry expanded, atoms on special positions once, with bonds where they are stated.
 
     Raises:
         StructureError: disorder, no symmetry, coordinates or cell missing, unsupported elements.
     """
-    return without_coincident(expanded_sites(block, name))
+    return with_stated_bonds(without_coincident(expanded_sites(block, name)), block)
 
 
 def expanded_sites(block: gemmi.cif.Block, name: str) -> Sites:
@@ -74,9 +69,15 @@ def expanded_sites(block: gemmi.cif.Block, name: str) -> Sites:
             column[row] = column.str(row) or "?"
     if not any(block.find_values(tag) for tag in SYMMETRY_TAGS):
         raise StructureError("no symmetry", "neither operations nor a space group are stated")
-    structure = gemmi.make_small_structure_from_block(block)
+    try:
+        structure = gemmi.make_small_structure_from_block(block)
+    except RuntimeError as error:
+        raise StructureError("no valid cell", " ".join(str(error).split())) from error
     if structure.symops:
-        n_operations = len({gemmi.Op(op).wrap().triplet() for op in structure.symops})
+        try:
+            n_operations = len({gemmi.Op(op).wrap().triplet() for op in structure.symops})
+        except RuntimeError as error:
+            raise StructureError("invalid symmetry", f"an operation cannot be read: {error}") from error
         if len(structure.cell.images) + 1 != n_operations:
             raise StructureError("invalid symmetry", f"the {n_operations} stated operations do not form a group")
     elif structure.spacegroup is None:
@@ -91,7 +92,7 @@ def expanded_sites(block: gemmi.cif.Block, name: str) -> Sites:
         atomic_numbers=np.array([a.element.atomic_number for a in atoms], dtype=np.int64),
         fractional=np.array([a.fract.tolist() for a in atoms], dtype=np.float64).reshape(-1, 3),
         lattice=np.array([cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma]),
-        smiles=smiles or None,
+        smiles=one_molecule(smiles) if smiles else None,
     )
 
 
@@ -108,7 +109,7 @@ def without_coincident(sites: Sites) -> Sites:
 
 
 def read_cif(path: str | Path) -> list[Sites]:
-    """All structures of a CIF file, one per data block that lists atoms.
+    """All structures of a CIF or mmCIF file, one per data block that lists atoms.
 
     Raises:
         InputError: the file does not exist, or as `sites_of`.

@@ -109,6 +109,23 @@ def heavy_atom_mol(smiles: str) -> Chem.Mol:
     return mol
 
 
+def one_molecule(smiles: str) -> str:
+    """The SMILES of one of several equal molecules, as "CCO" of "CCO.CCO"; what holds one or different molecules stays as it is.
+
+    Molecules are equal without regard to stereochemistry, which the result then states only where all of them share it.
+    """
+    if "." not in smiles:
+        return smiles
+    with BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+        parts = Chem.GetMolFrags(mol, asMols=True) if mol is not None else ()
+        for with_stereo in (True, False):
+            found = {Chem.MolToSmiles(part, isomericSmiles=with_stereo) for part in parts}
+            if len(found) == 1:
+                return str(found.pop())
+    return smiles
+
+
 def vocabulary_index(value: int | str, vocabulary: range | tuple[str, ...]) -> int:
     """Index of a value, or the one after the last for a value outside."""
     return vocabulary.index(value) if value in vocabulary else len(vocabulary)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
@@ -45,6 +47,8 @@ def hydrogen_counts(sites: Sites, bonds: PeriodicBonds) -> np.ndarray:
 def recognize(sites: Sites, smiles: str | None = None) -> Crystal:
     """The crystal of one kind of molecule that the sites hold.
 
+    Bonds that the source states are taken if they make such a crystal; else bonds are found from distances.
+
     Args:
         sites: Contents of a unit cell.
         smiles: Of the molecule; else that of the sites; else it is perceived from the hydrogens and distances.
@@ -52,8 +56,16 @@ def recognize(sites: Sites, smiles: str | None = None) -> Crystal:
     Raises:
         StructureError: molecules of several kinds, infinite networks, or connectivity that differs from the SMILES'.
     """
-    bonds = find_bonds(sites.atomic_numbers, sites.fractional, sites.cell)
-    template, order, fractional = assign(sites, bonds, smiles or sites.smiles or perceive_smiles(sites, bonds))
+    near = find_bonds(sites.atomic_numbers, sites.fractional, sites.cell)
+    if sites.bonds is not None:
+        with suppress(StructureError):
+            return bonded_crystal(sites, sites.bonds, smiles or sites.smiles)
+    return bonded_crystal(sites, near, smiles or sites.smiles)
+
+
+def bonded_crystal(sites: Sites, bonds: PeriodicBonds, smiles: str | None) -> Crystal:
+    """As `recognize`, with the given bonds of all sites."""
+    template, order, fractional = assign(sites, bonds, smiles or perceive_smiles(sites, bonds))
     whole = fractional[order].reshape(template.n_copies, -1, 3)
     wrapped = (whole - np.floor(whole)).reshape(-1, 3)
     return Crystal.from_fractional(template, wrapped, sites.lattice)
