@@ -1,0 +1,86 @@
+"""Runs that begin with trained weights."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from packflow.errors import InputError
+from packflow.model import PackFlow
+from packflow.model.weights import load_model, save_model
+from packflow.structure import FlowSpace, TemplateBatch
+from packflow.train.checkpoint import read_config
+from packflow.train.initial import adapted, initial_model
+from packflow.train.pretrain import train
+
+
+@pytest.fixture
+def weights(config, tmp_path):
+    """A trained network of another space than the recipe's, and its file."""
+    space = FlowSpace("packed", lattice_mean=(0.1,) * 6, lattice_std=(0.7,) * 6)
+    torch.manual_seed(3)
+    model = PackFlow(replace(config.model, space=space, n_refinements=0))
+    save_model(tmp_path / "trained.safetensors", model)
+    return model, str(tmp_path / "trained.safetensors")
+
+
+@pytest.fixture
+def state(source, generator):
+    template = TemplateBatch.pack([source[k].template for k in range(4)])
+    shape = template.n_atoms, template.n_crystals
+    return [torch.randn(shape[0], 3, generator=generator), torch.randn(shape[1], 6, generator=generator), torch.rand(4), torch.rand(4), template]
+
+
+def test_a_run_takes_network_and_space_of_its_initial_weights(config, weights):
+    model, file = weights
+    begun = adapted(replace(config, init=file, model=replace(config.model, d_model=64, n_refinements=0)))
+    assert begun.model == model.config
+    assert not begun.fit_lattice
+
+
+def test_without_init_nothing_is_adapted(config):
+    assert adapted(config) is config
+
+
+def test_added_refinements_begin_by_changing_nothing(config, weights, state):
+    model, file = weights
+    begun = initial_model(adapted(replace(config, init=file, model=replace(config.model, n_refinements=2))))
+    assert len(begun.refinements) == 2
+    for ours, expected in zip(begun(*state), model(*state), strict=True):
+        assert torch.equal(ours, expected)
+
+
+def test_a_run_begins_there_and_says_so(config, weights, source, tmp_path):
+    """At a learning rate of almost nothing the weights stay where they began."""
+    model, file = weights
+    slow = replace(adapted(replace(config, init=file)), n_steps=1, optim=replace(config.optim, name="adamw", learning_rate=1e-12))
+    result = train(slow, source, tmp_path / "run", device="cpu")
+    assert read_config(result.checkpoint).init == file
+    got = load_model(result.checkpoint / "model.safetensors")
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(got.state_dict()[name], value, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"d_model": 64}}, "model.d_model must be 32 as in the weights .*, got 64"),
+        ({"fit_lattice": True}, "fit_lattice must be false with init"),
+        ({"init": "no-such-weights"}, "model 'no-such-weights' is neither installed or released"),
+    ],
+    ids=["size", "lattice", "name"],
+)
+def test_what_does_not_fit_is_refused(config, weights, change, message):
+    begun = adapted(replace(config, init=weights[1]))
+    model = replace(begun.model, **change.get("model", {}))
+    with pytest.raises(InputError, match=message):
+        initial_model(replace(begun, **{**change, "model": model}))
+
+
+def test_dropped_refinements_are_refused(config, weights, tmp_path):
+    model = PackFlow(replace(weights[0].config, n_refinements=2))
+    save_model(tmp_path / "refined.safetensors", model)
+    begun = adapted(replace(config, init=str(tmp_path / "refined.safetensors")))
+    assert begun.model.n_refinements == 2
+    with pytest.raises(InputError, match="model.n_refinements must be 2 as in the weights"):
+        initial_model(replace(begun, model=replace(begun.model, n_refinements=1)))
