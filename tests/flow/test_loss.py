@@ -1,10 +1,21 @@
 """Losses and training times."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from packflow.errors import InputError
-from packflow.flow.loss import LossConfig, TimeConfig, crystal_losses, draw_path, draw_times, flow_matching_loss
+from packflow.flow.loss import (
+    PAIR_TIME,
+    LossConfig,
+    TimeConfig,
+    crystal_losses,
+    draw_path,
+    draw_times,
+    flow_matching_loss,
+    pair_errors,
+)
 from packflow.flow.path import CrystalPath, FlowPath, PathConfig
 from packflow.structure import CrystalBatch, FlowSpace, Molecule, Template, TemplateBatch
 
@@ -76,6 +87,42 @@ def test_small_times_count_as_min_time(batch, generator):
     torch.testing.assert_close(lattice, torch.full((3,), 0.05))
 
 
+def test_pair_errors_are_those_of_distances_near_the_data(batch, space, generator):
+    path = draw_path(batch, space, PathConfig(), TimeConfig(power_positions=0.3), generator)
+    times = torch.tensor([0.1, 0.2, 0.6])
+    path = CrystalPath(path.template, replace(path.positions, t=times), path.lattice)
+    predicted = velocities(path, errors(path, generator))
+    got = pair_errors(predicted[0], path.positions, space, path.template)
+    end = path.positions.state - path.positions.t_rows * predicted[0]
+    end = space.decode(end, path.lattice.data, path.template)[0]
+    pairs = path.template.pair_index.T.tolist()
+    for atom in (0, 5, 16, 17, 20):
+        mine = [(i, j) for i, j in pairs if i == atom]
+        wrong = [((end[i] - end[j]).norm() - (batch.positions[i] - batch.positions[j]).norm()).abs().item() for i, j in mine]
+        t = times[path.template.crystal_index[atom]].item()
+        expected = sum(wrong) / max(1, len(mine)) * max(0.0, 1 - t / PAIR_TIME)
+        assert got[atom].item() == pytest.approx(expected, abs=2e-3)
+    assert (got[path.template.crystal_index == 0] > 0).all()
+    assert (got[path.template.crystal_index == 2] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["velocity", "endpoint_l1"])
+def test_pair_errors_are_added_to_those_of_positions(path, space, generator, kind):
+    predicted = velocities(path, errors(path, generator))
+    plain, weighed = (crystal_losses(predicted, path, space, LossConfig(kind, pair_weight=weight)) for weight in (0.0, 0.7))
+    extra = pair_errors(predicted[0], path.positions, space, path.template).split(path.template.sizes)
+    torch.testing.assert_close(weighed[0] - plain[0], 0.7 * torch.stack([e.mean() for e in extra]), atol=2e-6, rtol=1e-5)
+    assert torch.equal(weighed[1], plain[1])
+
+
+def test_pair_errors_have_a_gradient_where_atoms_coincide(batch, space):
+    template = batch.template
+    positions = FlowPath(0 * batch.positions, 0 * batch.positions, torch.full((3,), 0.1), template.crystal_index)
+    velocity = torch.zeros(template.n_atoms, 3, requires_grad=True)
+    pair_errors(velocity, positions, space, template).sum().backward()
+    assert velocity.grad.isfinite().all()
+
+
 def test_a_path_has_the_data_at_time_zero(batch, space):
     path = draw_path(batch, space, PathConfig(True, True), TimeConfig(), torch.Generator().manual_seed(0))
     positions, lattice = space.decode(path.positions.data, path.lattice.data, path.template)
@@ -114,5 +161,7 @@ def test_unknown_options_are_refused():
         TimeConfig(0.5, shared=True)
     with pytest.raises(InputError, match=r"loss\.kind must be 'velocity' or 'endpoint_l1', got 'l3'"):
         LossConfig("l3")
+    with pytest.raises(InputError, match=r"loss\.pair_weight must be at least 0, got -1"):
+        LossConfig(pair_weight=-1)
     with pytest.raises(InputError, match=r"time\.power_lattice must be above 0, got 0"):
         TimeConfig(power_lattice=0)

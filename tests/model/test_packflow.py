@@ -12,17 +12,25 @@ from packflow.structure import FlowSpace, Molecule, Template, TemplateBatch
 
 CONFIGS = {
     "paper": ModelConfig(32, 4, 64, 2),
-    "open": ModelConfig(32, 4, 64, 2, FlowSpace("packed"), time_scale=30.0, atom_encoding="one_hot"),
+    "open": ModelConfig(32, 4, 64, 2, FlowSpace("packed"), time_scale=30.0, atom_encoding="one_hot", n_refinements=2),
 }
 TEMPLATES = [("CC(=O)O", 3), ("C", 1), ("c1ccccc1Br", 2), ("N#N", 4)]
 # Two float32 evaluations of the same sums in another order.
 TOLERANCE = {"atol": 2e-6, "rtol": 1e-5}
 
 
+def made(name):
+    """A network whose refinements move atoms, as they do after training."""
+    torch.manual_seed(0)
+    model = PackFlow(CONFIGS[name])
+    for refinement in model.refinements:
+        torch.nn.init.normal_(refinement.step.weight)
+    return model
+
+
 @pytest.fixture(params=CONFIGS)
 def model(request):
-    torch.manual_seed(0)
-    return PackFlow(CONFIGS[request.param]).requires_grad_(False)
+    return made(request.param).requires_grad_(False)
 
 
 def templates():
@@ -109,7 +117,7 @@ def test_a_crystal_of_one_atom_and_no_bonds(model, generator):
 
 
 def test_every_parameter_gets_a_gradient(generator):
-    model = PackFlow(CONFIGS["open"])
+    model = made("open")
     batch = TemplateBatch.pack(templates())
     velocities = model(*state_of(batch, generator), batch)
     sum(v.square().sum() for v in velocities).backward()
@@ -140,6 +148,7 @@ def test_one_hot_tells_all_values_and_the_number_of_atoms_apart():
     ("change", "message"),
     [
         ({"n_layers": 0}, "n_layers must be at least 1, got 0"),
+        ({"n_refinements": -1}, "n_refinements must be at least 0, got -1"),
         ({"n_heads": 5}, "n_heads must divide d_model"),
         ({"n_heads": 8}, "d_model / n_heads must be a multiple of 8 up to 128, got 4"),
         ({"atom_encoding": "words"}, "atom_encoding must be 'index' or 'one_hot'"),

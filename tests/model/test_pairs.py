@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from packflow.model import ModelConfig, PackFlow
-from packflow.model.pairs import CENTERS, N_GEOMETRY, SOFTENING, WIDTH, PairInput, PairRefinement, Pairs, geometry
+from packflow.model.pairs import CENTERS, N_GEOMETRY, SOFTENING, WIDTH, PairRefinement, Pairs, geometry
 from packflow.structure import FlowSpace, Molecule, Template, TemplateBatch
 
 D_MODEL = 32
@@ -59,7 +59,7 @@ def test_a_refinement_turns_and_shifts_with_the_crystal(batch, pairs, refinement
 
 
 def test_a_refinement_moves_atoms_along_their_pairs_alone(batch, pairs, refinement, generator):
-    """Carbon dioxide's middle atom stays in a line with its neighbors; methane has no pair and does not move at all."""
+    """A flat molecule stays flat, and methane, which has no pair, does not move at all."""
     x = torch.randn(batch.n_atoms, D_MODEL, generator=generator)
     positions = torch.randn(batch.n_atoms, 3, generator=generator)
     methane = 12
@@ -68,10 +68,10 @@ def test_a_refinement_moves_atoms_along_their_pairs_alone(batch, pairs, refineme
     assert (refinement(x, flat, pairs)[:, 2] == 0).all()
 
 
-def test_atoms_on_one_spot_have_finite_gradients(batch, pairs):
+def test_atoms_on_one_spot_have_finite_gradients(batch, pairs, refinement):
     positions = torch.zeros(batch.n_atoms, 3, requires_grad=True)
     x = torch.ones(batch.n_atoms, D_MODEL)
-    (PairInput(D_MODEL)(x, positions, pairs).sum() + PairRefinement(D_MODEL)(x, positions, pairs).sum()).backward()
+    refinement(x, positions, pairs).sum().backward()
     assert positions.grad.isfinite().all()
 
 

@@ -27,8 +27,8 @@ def weights(config, tmp_path):
 @pytest.fixture
 def state(source, generator):
     template = TemplateBatch.pack([source[k].template for k in range(4)])
-    shape = template.n_atoms, template.n_crystals
-    return [torch.randn(shape[0], 3, generator=generator), torch.randn(shape[1], 6, generator=generator), torch.rand(4), torch.rand(4), template]
+    positions, lattice = torch.randn(template.n_atoms, 3, generator=generator), torch.randn(4, 6, generator=generator)
+    return [positions, lattice, *torch.rand(2, 4, generator=generator), template]
 
 
 def test_a_run_takes_network_and_space_of_its_initial_weights(config, weights):
@@ -82,5 +82,5 @@ def test_dropped_refinements_are_refused(config, weights, tmp_path):
     save_model(tmp_path / "refined.safetensors", model)
     begun = adapted(replace(config, init=str(tmp_path / "refined.safetensors")))
     assert begun.model.n_refinements == 2
-    with pytest.raises(InputError, match="model.n_refinements must be 2 as in the weights"):
+    with pytest.raises(InputError, match=r"model\.n_refinements must be 2 as in the weights"):
         initial_model(replace(begun, model=replace(begun.model, n_refinements=1)))

@@ -14,9 +14,10 @@ from packflow.model.packflow import OPTIONAL
 from packflow.structure.batch import CrystalBatch, TemplateBatch
 from packflow.structure.flow_space import FlowSpace
 
-
 # at and above this time, where a molecule's shape is not decided yet, distances within it are not compared
 PAIR_TIME = 0.3
+# Å
+SOFTENING = 0.01
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class LossConfig:
             crystal that each velocity points at, x - t v: the velocity's error times t, for positions in Å.
         lattice_weight: weight of the lattice's loss beside that of the positions (paper: 1).
         min_time: "endpoint_l1" only: times below count as this one, so that they keep a gradient.
+        pair_weight: weight, in the positions' loss, of the error in Å of distances between atoms up to three bonds apart at
+            the end point, see `pair_errors` (paper: 0).
     """
 
     kind: Literal["velocity", "endpoint_l1"] = "velocity"
@@ -63,6 +66,8 @@ class LossConfig:
         """Refuse an unknown kind."""
         if self.kind not in ("velocity", "endpoint_l1"):
             raise InputError(f"loss.kind must be 'velocity' or 'endpoint_l1', got {self.kind!r}")
+        if not self.pair_weight >= 0:
+            raise InputError(f"loss.pair_weight must be at least 0, got {self.pair_weight}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,17 @@ def row_errors(velocity: Tensor, path: FlowPath, config: LossConfig) -> Tensor:
 
 
 def pair_errors(velocity: Tensor, path: FlowPath, space: FlowSpace, template: TemplateBatch) -> Tensor:
-    """Mean error in Å of each atom's distances to near atoms at the end point, times 1 - t / PAIR_TIME down to 0. [n_atoms]"""
+    """How wrong distances within molecules are at the end point of a velocity, near the data.
+
+    Args:
+        velocity: Of the positions. [n_atoms, 3]
+        path: Of the positions.
+        space: Gives the Å of one unit of position.
+        template: Gives the pairs, atoms at most three bonds apart.
+
+    Returns:
+        Mean over each atom's pairs of the distance's absolute error in Å, times 1 - t / PAIR_TIME, 0 from there on. [n_atoms]
+    """
     target, source = template.pair_index
     scale = space.position_scale(template)[template.crystal_index, None]
     end, data = (path.state - path.t_rows * velocity) * scale, path.data * scale
@@ -155,5 +170,5 @@ def pair_errors(velocity: Tensor, path: FlowPath, space: FlowSpace, template: Te
 
 
 def length(vector: Tensor) -> Tensor:
-    """[n, 3] -> [n], with a gradient at zero."""
-    return (vector.square().sum(-1) + 1e-4).sqrt()
+    """Lengths that have a gradient at zero: 0.01 Å are added in quadrature. [n, 3] -> [n]"""
+    return (vector.square().sum(-1) + SOFTENING**2).sqrt()

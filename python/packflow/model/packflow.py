@@ -12,7 +12,7 @@ from packflow.errors import InputError
 from packflow.model.bond_gnn import BondGnn
 from packflow.model.compat import misaligned_rows, place_embedding
 from packflow.model.embedding import AtomEncoding, TimeEmbedding, atom_inputs, mlp, n_atom_inputs
-from packflow.model.pairs import N_KNOWN, PairInput, PairRefinement, Pairs
+from packflow.model.pairs import PairRefinement, Pairs
 from packflow.model.transformer import Encoder
 from packflow.ops import BondTable, bond_table
 from packflow.ops.bond_attention import DIMS_STEP, MOST_DIMS
@@ -20,11 +20,11 @@ from packflow.structure.batch import TemplateBatch
 from packflow.structure.flow_space import FlowSpace
 from packflow.structure.molecule import N_BOND_FEATURES
 
-BondsIn = Literal["bias", "gnn", "none", "pairs"]
+BondsIn = Literal["bias", "gnn", "none"]
 
 D_BOND_HIDDEN = 64
 N_LATTICE = 6
-# below this time a refined end point is approached as slowly as at it
+# time of a sampler's last step of fifty; below it velocities to a refined end point do not grow any more
 MIN_TIME = 0.02
 # a field that a file may lack, which then means its default
 OPTIONAL = {"optional": True}
@@ -47,6 +47,8 @@ class ModelConfig:
         place_embedding: with the atom's place in the batch, see compat.place_embedding (paper: not).
         bonds: how the network is told of bonds: "bias" of the attention (paper), "gnn" before the transformer, or "none".
         n_bond_layers: layers of that "gnn".
+        n_refinements: times that the end point of the positions' velocity is put right by distances within molecules, see
+            pairs.PairRefinement (paper: 0).
     """
 
     d_model: int = 256
@@ -61,14 +63,14 @@ class ModelConfig:
     place_embedding: bool = field(default=False, metadata=OPTIONAL)
     bonds: BondsIn = field(default="bias", metadata=OPTIONAL)
     n_bond_layers: int = field(default=3, metadata=OPTIONAL)
-    pair_input: bool = field(default=False, metadata=OPTIONAL)
     n_refinements: int = field(default=0, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
-        for name in ("d_model", "n_heads", "d_feedforward", "n_layers", "n_bond_layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("d_model", "n_heads", "d_feedforward", "n_layers", "n_bond_layers", "n_refinements"):
+            least = 0 if name == "n_refinements" else 1
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.d_model % self.n_heads:
             raise InputError(f"n_heads must divide d_model, got n_heads {self.n_heads} and d_model {self.d_model}")
         d_head = self.d_model // self.n_heads
@@ -76,7 +78,7 @@ class ModelConfig:
             raise InputError(f"d_model / n_heads must be a multiple of {DIMS_STEP} up to {MOST_DIMS}, got {d_head}")
         if self.atom_encoding not in ("index", "one_hot"):
             raise InputError(f"atom_encoding must be 'index' or 'one_hot', got {self.atom_encoding!r}")
-        if self.bonds not in ("bias", "gnn", "none", "pairs"):
+        if self.bonds not in ("bias", "gnn", "none"):
             raise InputError(f"bonds must be 'bias', 'gnn' or 'none', got {self.bonds!r}")
 
 
@@ -90,6 +92,8 @@ class Condition:
     n_atoms:        [n_crystals, 1] float32, atoms of each crystal.
     atom_ptr:       [n_crystals + 1] int32; crystal c owns atoms atom_ptr[c]:atom_ptr[c + 1].
     bonds:          the directed bonds, sorted for the attention; none where the attention has no bias.
+    pairs:          atoms of a molecule at most three bonds apart.
+    position_scale: [n_atoms, 1] float32, Å of one unit of position.
     """
 
     atom_embedding: Tensor
@@ -121,14 +125,10 @@ class PackFlow(nn.Module):
             self.bond_bias = mlp(N_BOND_FEATURES, D_BOND_HIDDEN, config.n_heads)
         if config.bonds == "gnn":
             self.bond_gnn = BondGnn(d, config.n_bond_layers)
-        if config.bonds == "pairs":
-            self.bond_bias = mlp(N_KNOWN, D_BOND_HIDDEN, config.n_heads)
-        if config.pair_input:
-            self.pair_input = PairInput(d)
-        self.refinements = nn.ModuleList(PairRefinement(d) for _ in range(config.n_refinements))
         self.encoder = Encoder(d, config.n_heads, config.d_feedforward, config.n_layers)
         self.head_positions = mlp(d, d, 3)
         self.head_lattice = mlp(d, d, N_LATTICE)
+        self.refinements = nn.ModuleList(PairRefinement(d) for _ in range(config.n_refinements))
 
     @property
     def space(self) -> FlowSpace:
@@ -144,10 +144,6 @@ class PackFlow(nn.Module):
         if self.config.bonds == "bias":
             rows = misaligned_rows(template) if self.config.compat else slice(None)
             edge_bias = self.bond_bias(template.bond_features[rows][bonds.order].float()).float()
-        elif self.config.bonds == "pairs":
-            bonds = bond_table(template.pair_index.flip(0), template.atom_ptr)
-            known = Pairs.of(template.pair_index, template.pair_features).known
-            edge_bias = self.bond_bias(known[bonds.order]).float()
         else:
             if self.config.bonds == "gnn":
                 atom_embedding = self.bond_gnn(atom_embedding, template.bond_index, template.bond_features)
@@ -186,19 +182,27 @@ class PackFlow(nn.Module):
         """
         per_crystal = self.embed_lattice(flow_lattice) + self.embed_t_positions(t_positions) + self.embed_t_lattice(t_lattice)
         x = self.embed_positions(positions) + condition.atom_embedding + per_crystal[condition.crystal_index]  # eq. 9
-        if self.config.pair_input:
-            with torch.autocast(x.device.type, enabled=False):
-                x = self.pair_input(x.float(), positions * condition.position_scale, condition.pairs)
         x = self.encoder(x, condition.edge_bias, condition.atom_ptr, condition.bonds)
-        pooled = torch.zeros_like(per_crystal).index_add(0, condition.crystal_index, x.to(per_crystal.dtype)) / condition.n_atoms
+        pooled = torch.zeros_like(per_crystal).index_add(0, condition.crystal_index, x) / condition.n_atoms
         velocity = self.head_positions(x)
         if self.refinements:
-            with torch.autocast(x.device.type, enabled=False):
+            with torch.autocast(x.device.type, enabled=False):  # bond lengths need more digits than half precision has
                 velocity = self.refined(x.float(), velocity.float(), positions, t_positions, condition)
         return velocity, self.head_lattice(pooled)
 
     def refined(self, x: Tensor, velocity: Tensor, positions: Tensor, t_positions: Tensor, condition: Condition) -> Tensor:
-        """The velocity to the end point of a velocity after its molecules have been put right. [n_atoms, 3]"""
+        """A velocity whose end point x - t v is that of another one with its molecules put right.
+
+        Args:
+            x: Tokens behind the encoder. [n_atoms, d_model]
+            velocity: The one whose end point is put right, in units of the flow space. [n_atoms, 3]
+            positions: Likewise. [n_atoms, 3]
+            t_positions: [n_crystals]
+            condition: Gives the pairs.
+
+        Returns:
+            [n_atoms, 3]; below MIN_TIME its end point is short of the refined one.
+        """
         t = t_positions[condition.crystal_index, None]
         start = end = (positions - t * velocity) * condition.position_scale
         for refinement in self.refinements:

@@ -1,7 +1,7 @@
-"""Distances within molecules: what atoms up to three bonds apart tell each other, and where that says they should be.
+"""Distances within molecules: atoms up to three bonds apart tell each other where they should be.
 
 Attention sees coordinates one atom at a time and learns bond lengths late. Here each near pair compares its distance with the
-range that such a pair has, so that bond lengths are known from the first step on.
+range that such a pair has.
 """
 
 from __future__ import annotations
@@ -66,34 +66,18 @@ def geometry(positions: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
 class PairMessages(nn.Module):
     """One message for each near pair, from both atoms' states and the pair's geometry."""
 
-    def __init__(self, d_model: int, n_geometry: int) -> None:
-        """d_model: width of the atoms' states. n_geometry: numbers that describe a pair's geometry."""
+    def __init__(self, d_model: int) -> None:
+        """d_model: width of the atoms' states."""
         super().__init__()
         self.source = nn.Linear(d_model, D_PAIR, bias=False)
         self.target = nn.Linear(d_model, D_PAIR)
-        self.pair = nn.Linear(N_KNOWN + n_geometry, D_PAIR, bias=False)
+        self.pair = nn.Linear(N_KNOWN + N_GEOMETRY, D_PAIR, bias=False)
         self.mix = nn.Linear(D_PAIR, D_PAIR)
 
     def forward(self, x: Tensor, described: Tensor, pairs: Pairs) -> Tensor:
-        """[n_atoms, d_model], [n_pairs, n_geometry] -> [n_pairs, D_PAIR]"""
+        """[n_atoms, d_model], [n_pairs, N_GEOMETRY] -> [n_pairs, D_PAIR]"""
         mixed = self.source(x)[pairs.source] + self.target(x)[pairs.target] + self.pair(torch.cat([pairs.known, described], 1))
         return silu(self.mix(silu(mixed)))
-
-
-class PairInput(nn.Module):
-    """Tokens told of the molecule around them: x + the sum of messages, displacements included."""
-
-    def __init__(self, d_model: int) -> None:
-        """d_model: width of the tokens."""
-        super().__init__()
-        self.messages = PairMessages(d_model, N_GEOMETRY + 3)
-        self.out = nn.Linear(D_PAIR, d_model)
-
-    def forward(self, x: Tensor, positions: Tensor, pairs: Pairs) -> Tensor:
-        """[n_atoms, d_model], [n_atoms, 3] in Å -> [n_atoms, d_model]"""
-        described, direction = geometry(positions, pairs)
-        messages = self.messages(x, torch.cat([described, direction], 1), pairs)
-        return x + self.out(messages.new_zeros(len(x), D_PAIR).index_add(0, pairs.target, messages))
 
 
 class PairRefinement(nn.Module):
@@ -102,7 +86,7 @@ class PairRefinement(nn.Module):
     def __init__(self, d_model: int) -> None:
         """d_model: width of the tokens."""
         super().__init__()
-        self.messages = PairMessages(d_model, N_GEOMETRY)
+        self.messages = PairMessages(d_model)
         self.step = nn.Linear(D_PAIR, 1)
         nn.init.zeros_(self.step.weight)
         nn.init.zeros_(self.step.bias)

@@ -15,7 +15,6 @@ import torch
 from packflow.data.batching import Batches, CrystalSource, generator_of
 from packflow.errors import InputError
 from packflow.flow.loss import Loss
-from packflow.model import PackFlow
 from packflow.train.checkpoint import PREFIX, Progress, RunState, checkpoints_in, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
 from packflow.train.initial import initial_model, random_model
