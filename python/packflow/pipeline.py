@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from packflow.flow.sampler import sample_batches
+from packflow.flow.draws import draws_of
+from packflow.flow.sampler import SampleConfig, check_memory, sample_batches
 from packflow.model import PackFlow
 from packflow.report.proposals import ProposalFolder
 from packflow.structure import Template
@@ -43,7 +44,9 @@ def sample_to_folder(
     Raises:
         InputError: as `packflow.sample`, or the folder holds files already.
     """
-    batches = sample_batches(model, template, n_samples, seed, n_steps, max_atoms, lambda n: bar.advance(work, n))
+    draws = draws_of(template, n_samples, seed)
+    check_memory(model, template.n_atoms, n_samples * template.n_atoms, max_atoms)
+    batches = sample_batches(model, draws, SampleConfig(n_steps), max_atoms, lambda n: bar.advance(work, n))
     run: dict[str, object] = {
         "smiles": template.molecule.smiles,
         "n_copies": template.n_copies,

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from packflow.errors import InputError
-from packflow.flow.sampler import draw_noise, integrate, problems_of, sample, sample_batches
+from packflow.flow.draws import Draw, generator_of, in_batches, noise_of
+from packflow.flow.sampler import SampleConfig, integrate, problems_of, sample, sample_batch, sample_batches
 from packflow.model import ModelConfig, PackFlow
 from packflow.structure import CrystalBatch, FlowSpace, Molecule, Template, TemplateBatch
 
@@ -85,8 +86,28 @@ def test_molecules_almost_without_bonds(model, smiles):
 
 
 def test_batches_arrive_one_by_one(model):
-    batches = list(sample_batches(model, ASPIRIN, 5, n_steps=2, max_atoms=2 * ASPIRIN.n_atoms))
+    draws = [Draw(ASPIRIN, index, 0) for index in range(5)]
+    batches = list(sample_batches(model, draws, SampleConfig(2), max_atoms=2 * ASPIRIN.n_atoms))
     assert [[p.index for p in batch] for batch in batches] == [[0, 1], [2, 3], [4]]
+
+
+def test_different_molecules_in_one_batch_are_what_they_are_alone(model):
+    draws = [Draw(ASPIRIN, 0, 3), Draw(Template(Molecule.from_smiles("C"), 1), 5, 7), Draw(ASPIRIN, 1, 3)]
+    together = sample_batch(model, draws, SampleConfig(10))
+    assert [(p.index, p.seed) for p in together] == [(0, 3), (5, 7), (1, 3)]
+    for draw, proposal in zip(draws, together, strict=True):
+        alone = sample_batch(model, [draw], SampleConfig(10))[0]
+        assert proposal.crystal.template is draw.template
+        np.testing.assert_allclose(proposal.crystal.positions, alone.crystal.positions, atol=1e-3)
+        np.testing.assert_allclose(proposal.crystal.lattice, alone.crystal.lattice, atol=1e-3)
+
+
+def test_batches_are_filled_to_the_budget_in_order():
+    small, large = Template(ASPIRIN.molecule, 1), Template(ASPIRIN.molecule, 8)
+    draws = [Draw(t, k, 0) for k, t in enumerate([small, small, large, small, small, small])]
+    batches = list(in_batches(draws, 2 * small.n_atoms))
+    assert [[d.index for d in batch] for batch in batches] == [[0, 1], [2], [3, 4], [5]]
+    assert list(in_batches([], 10)) == []
 
 
 def test_progress_counts_every_step(model):
@@ -104,7 +125,8 @@ def test_condition_is_computed_once_per_batch(model, monkeypatch):
 
 
 def test_noise_is_standard_normal():
-    positions, lattice = draw_noise(ASPIRIN, 0, range(200))
+    draws = [Draw(ASPIRIN, index, 0) for index in range(200)]
+    positions, lattice = noise_of(draws, [generator_of(draw) for draw in draws])
     assert positions.shape == (200 * 52, 3)
     assert positions.std() == pytest.approx(1, abs=0.02)
     assert positions.mean() == pytest.approx(0, abs=0.02)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import psutil
 import torch
 from torch import Tensor
 
 from packflow.errors import InputError
+from packflow.flow.draws import Draw, draws_of, generator_of, in_batches, noise_of
 from packflow.flow.path import center
 from packflow.flow.time_grid import LINEAR, TimeGrid
 from packflow.model import PackFlow
@@ -27,6 +27,22 @@ LIVE_PER_TOKEN = 24
 StepCallback = Callable[[int], None]
 # (positions, flow_lattice, t_positions, t_lattice) -> (velocity_positions, velocity_lattice)
 Velocity = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How the flow is integrated.
+
+    Attributes:
+        n_steps: Euler steps.
+    """
+
+    n_steps: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuse an integration without steps."""
+        if self.n_steps < 1:
+            raise InputError(f"n_steps must be at least 1, got {self.n_steps}")
 
 
 @dataclass(frozen=True)
@@ -73,65 +89,66 @@ def sample(
     Raises:
         InputError: a count is below 1, the seed is negative, or one crystal needs more memory than there is.
     """
-    batches = sample_batches(model, template, n_samples, seed, n_steps, max_atoms, on_step)
-    return [proposal for batch in batches for proposal in batch]
+    draws = draws_of(template, n_samples, seed)
+    check_memory(model, template.n_atoms, n_samples * template.n_atoms, max_atoms)
+    return [proposal for batch in sample_batches(model, draws, SampleConfig(n_steps), max_atoms, on_step) for proposal in batch]
 
 
 def sample_batches(
     model: PackFlow,
-    template: Template,
-    n_samples: int = 32,
-    seed: int = 0,
-    n_steps: int = 50,
+    draws: Iterable[Draw],
+    config: SampleConfig | None = None,
     max_atoms: int = 4096,
     on_step: StepCallback | None = None,
 ) -> Iterator[list[Proposal]]:
-    """`sample`, batch by batch as they are done, so that finished proposals can be written at once."""
-    for name, count in (("n_samples", n_samples), ("n_steps", n_steps), ("max_atoms", max_atoms)):
-        if count < 1:
-            raise InputError(f"{name} must be at least 1, got {count}")
-    if seed < 0:
-        raise InputError(f"seed must be 0 or more, got {seed}")
-    batch_size = max(1, max_atoms // template.n_atoms)
-    check_memory(model, template, min(batch_size, n_samples))
-    return run_batches(model, template, n_samples, seed, n_steps, batch_size, on_step)
+    """Sample draws of any templates, batch by batch as they are done, so that finished proposals can be written at once.
+
+    Args:
+        model: As for `sample`.
+        draws: In the order in which they are wanted; any number, they are looked at batch by batch.
+        config: How the flow is integrated.
+        max_atoms: Atoms sampled at once; a larger crystal is alone in its batch.
+        on_step: Called after each step with the number of proposals in the batch.
+
+    Returns:
+        Iterator over lists of proposals, those of the draws in their order.
+
+    Raises:
+        InputError: max_atoms is below 1.
+    """
+    if max_atoms < 1:
+        raise InputError(f"max_atoms must be at least 1, got {max_atoms}")
+    return (sample_batch(model, batch, config, on_step) for batch in in_batches(draws, max_atoms))
 
 
 @torch.inference_mode()
-def run_batches(
-    model: PackFlow, template: Template, n_samples: int, seed: int, n_steps: int, batch_size: int, on_step: StepCallback | None
-) -> Iterator[list[Proposal]]:
-    """The loop of `sample_batches`, after its checks."""
-    device = next(model.parameters()).device
-    for first in range(0, n_samples, batch_size):
-        indices = range(first, min(first + batch_size, n_samples))
-        templates = [template] * len(indices)
-        batch = TemplateBatch.pack(templates).to(device)
-        positions, flow_lattice = (noise.to(device) for noise in draw_noise(template, seed, indices))
-        if model.config.center_noise:
-            positions = center(positions, batch)
-        velocity = partial(model.velocity, condition=model.condition(batch))
-        step = partial(on_step, len(indices)) if on_step else None
-        state = integrate(velocity, positions, flow_lattice, n_steps, step)
-        crystals = to_crystals(model, *state, batch)
-        problems = problems_of(crystals)
-        split = crystals.split(templates)
-        yield [Proposal(c, k, seed, problem) for c, k, problem in zip(split, indices, problems, strict=True)]
+def sample_batch(
+    model: PackFlow, draws: Sequence[Draw], config: SampleConfig | None = None, on_step: StepCallback | None = None
+) -> list[Proposal]:
+    """Sample draws of any templates as one packed batch.
 
-
-def draw_noise(template: Template, seed: int, indices: range) -> tuple[Tensor, Tensor]:
-    """Standard normal start of each proposal from a generator of its own.
+    Args:
+        model: As for `sample`.
+        draws: All of them are sampled at once.
+        config: How the flow is integrated.
+        on_step: Called after each step with the number of proposals.
 
     Returns:
-        Positions [n_proposals * n_atoms, 3] and lattices [n_proposals, 6].
+        One proposal for each draw, in their order.
     """
-    lattices, positions = [], []
-    for index in indices:
-        state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(state))
-        lattices.append(torch.randn(1, 6, generator=generator))
-        positions.append(torch.randn(template.n_atoms, 3, generator=generator))
-    return torch.cat(positions), torch.cat(lattices)
+    config = config or SampleConfig()
+    device = next(model.parameters()).device
+    templates = [draw.template for draw in draws]
+    batch = TemplateBatch.pack(templates).to(device)
+    positions, flow_lattice = (noise.to(device) for noise in noise_of(draws, [generator_of(draw) for draw in draws]))
+    if model.config.center_noise:
+        positions = center(positions, batch)
+    velocity = partial(model.velocity, condition=model.condition(batch))
+    step = partial(on_step, len(draws)) if on_step else None
+    state = integrate(velocity, positions, flow_lattice, config.n_steps, step)
+    crystals = to_crystals(model, *state, batch)
+    of_each = zip(crystals.split(templates), draws, problems_of(crystals), strict=True)
+    return [Proposal(crystal, draw.index, draw.seed, problem) for crystal, draw, problem in of_each]
 
 
 def integrate(
@@ -185,14 +202,24 @@ def problems_of(crystals: CrystalBatch) -> list[str]:
     return [word if f else "not finite" for word, f in zip(words, finite.tolist(), strict=True)]
 
 
-def check_memory(model: PackFlow, template: Template, batch_size: int) -> None:
-    """Refuse, before any work, a batch that does not fit into the free memory of the machine."""
+def check_memory(model: PackFlow, largest: int, n_atoms: int, max_atoms: int) -> None:
+    """Refuse, before any work, batches that do not fit into the free memory of the machine.
+
+    Args:
+        model: On the device that is meant.
+        largest: Atoms of the largest crystal.
+        n_atoms: Atoms of all crystals.
+        max_atoms: Atoms sampled at once.
+
+    Raises:
+        InputError: max_atoms is below 1, or a batch does not fit.
+    """
+    if max_atoms < 1:
+        raise InputError(f"max_atoms must be at least 1, got {max_atoms}")
     device = next(model.parameters()).device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    config, n_atoms = model.config, template.n_atoms
-    needed = 4 * batch_size * n_atoms * (LIVE_PER_TOKEN * config.d_model + 2 * config.d_feedforward)
+    at_once = max(largest, min(n_atoms, max_atoms))
+    needed = 4 * at_once * (LIVE_PER_TOKEN * model.config.d_model + 2 * model.config.d_feedforward)
     if needed > free:
-        mend = "lower max_atoms" if batch_size > 1 else "lower n_copies"
-        raise InputError(
-            f"{batch_size} crystal(s) of {n_atoms} atoms need about {needed / 1e9:.1f} GB at once, {free / 1e9:.1f} GB are free: {mend}"
-        )
+        mend = "lower max_atoms" if at_once > largest else "lower n_copies"
+        raise InputError(f"{at_once} atoms at once need about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: {mend}")
