@@ -14,5 +14,6 @@ PYBIND11_MODULE(_C, m) {
   bind_clash(m);
   bind_min_image(m);
   bind_neighbors(m);
+  bind_ode(m);
   bind_rdf(m);
 }

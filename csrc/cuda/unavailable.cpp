@@ -6,6 +6,7 @@
 #include "packflow/cuda_built.h"
 #include "packflow/min_image.h"
 #include "packflow/neighbors.h"
+#include "packflow/ode.h"
 #include "packflow/rdf.h"
 
 namespace packflow::cuda {
@@ -69,5 +70,12 @@ void min_image(const CrystalView<Real>&, const int64_t*, int64_t, Real*, void*) 
 }
 template void min_image(const CrystalView<float>&, const int64_t*, int64_t, float*, void*);
 template void min_image(const CrystalView<double>&, const int64_t*, int64_t, double*, void*);
+
+template <class Real>
+void ode(const OdeBatch<Real>&, bool, void*) {
+  unavailable();
+}
+template void ode(const OdeBatch<float>&, bool, void*);
+template void ode(const OdeBatch<double>&, bool, void*);
 
 }  // namespace packflow::cuda

@@ -20,6 +20,7 @@ OPS = {
     "clash": ["clash"],
     "min_image": ["min_image"],
     "neighbors": ["count_neighbors", "write_neighbors"],
+    "ode": ["ode"],
     "rdf": ["rdf"],
 }
 
@@ -74,28 +75,39 @@ def sanitizer_environment():
 
 
 @pytest.fixture
-def run(emulated_op, sanitizer_environment, tmp_path):
-    """A function that runs an emulated kernel on (positions, cell, atom_ptr); its arguments afterwards, for each order of threads.
+def run_arguments(emulated_op, sanitizer_environment, tmp_path):
+    """A function that runs an emulated kernel of a dtype; its arguments afterwards, for each order of threads.
 
     All orders, but only the random one under the sanitizers. Arguments are tensors, numpy arrays and numbers of the right type, in
-    the order of the C++ function.
+    the order of the C++ function; "group.member" is a member of the struct "group".
     """
 
-    def run(function, batch, sanitize=False, change=None, **arguments):
-        positions, cell, atom_ptr = (x.numpy() for x in batch[:3])
-        crystals = {"positions": positions, "cell": cell, "atom_ptr": atom_ptr, "n_crystals": len(cell), "n_atoms": len(positions)}
+    def run_arguments(function, dtype, arguments, sanitize=False, change=None):
         case, out = tmp_path / "case.npz", tmp_path / "out.npz"
-        np.savez(case, **{f"crystals.{name}": x for name, x in crystals.items()}, **{n: np.asarray(x) for n, x in arguments.items()})
+        np.savez(case, **{name: np.asarray(x) for name, x in arguments.items()})
         op = next(op for op, functions in OPS.items() if function in functions)
         library = emulated_op(op, sanitize, change)
         orders = "2" if sanitize else "012"
-        command = [sys.executable, HERE / "run.py", library, f"{function}_{positions.dtype}", case, orders, out]
+        command = [sys.executable, HERE / "run.py", library, f"{function}_{str(dtype).removeprefix('torch.')}", case, orders, out]
         environment = sanitizer_environment if sanitize else None
         done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(done.stderr[-4000:])
         results = np.load(out)
         return [{name: torch.from_numpy(results[f"{order} {name}"]) for name in arguments} for order in orders]
+
+    return run_arguments
+
+
+@pytest.fixture
+def run(run_arguments):
+    """`run_arguments` for a kernel whose first argument is the batch (positions, cell, atom_ptr)."""
+
+    def run(function, batch, sanitize=False, change=None, **arguments):
+        positions, cell, atom_ptr = batch[:3]
+        crystals = {"positions": positions, "cell": cell, "atom_ptr": atom_ptr, "n_crystals": len(cell), "n_atoms": len(positions)}
+        given = {**{f"crystals.{name}": x for name, x in crystals.items()}, **arguments}
+        return run_arguments(function, positions.dtype, given, sanitize, change)
 
     return run
 

@@ -5,7 +5,7 @@ import pytest
 from packflow.errors import InputError
 from packflow.flow.time_grid import TimeGrid
 
-KINDS = ["linear", "quadratic", "exponential"]
+KINDS = ["linear", "quadratic", "exponential", "power"]
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 7, 100])
@@ -38,6 +38,16 @@ def test_the_released_exponential_grid_looks_at_the_data():
     assert TimeGrid("exponential").steps(20)[-1][0] > 0
 
 
-def test_unknown_kind():
-    with pytest.raises(InputError, match="'linear', 'quadratic' or 'exponential', got 'cosine'"):
+@pytest.mark.parametrize("power", [0.5, 1.0, 3.0])
+def test_power(power):
+    times = [time for time, _ in TimeGrid("power", power=power).steps(8)]
+    assert times == pytest.approx([(1 - k / 8) ** power for k in range(8)], abs=1e-14)
+
+
+def test_refused():
+    with pytest.raises(InputError, match="'linear', 'quadratic', 'exponential' or 'power', got 'cosine'"):
         TimeGrid("cosine")
+    with pytest.raises(InputError, match=r"power of a time grid must be a finite number above 0, got 0\.0"):
+        TimeGrid("power", power=0.0)
+    with pytest.raises(InputError, match="compat must be False for the time grid 'power'"):
+        TimeGrid("power", compat=True)

@@ -6,6 +6,7 @@ from packflow.ops.bond_attention import BondTable, bond_attention, bond_attentio
 from packflow.ops.clash import clash
 from packflow.ops.min_image import min_image
 from packflow.ops.neighbors import NeighborList, neighbors
+from packflow.ops.ode import ode
 from packflow.ops.rdf import rdf
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "min_image",
     "neighbor_radius",
     "neighbors",
+    "ode",
     "pdd",
     "problems",
     "rdf",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from packflow.ops.bond_attention import BondTable
 from packflow.ops.neighbors import NeighborList
+from packflow.ops.ode import Channels
 
 
 def clash(
@@ -200,3 +201,35 @@ def bond_attention(
         logits = logits.index_put((source[edges] - first, column[edges] - first), edge_bias[edges].to(q.dtype), accumulate=True)
         out.append(torch.einsum("ijh,jhd->ihd", logits.softmax(1), v[first:last]))
     return torch.cat(out)
+
+
+def ode(
+    state: Channels,  # [n_atoms, 3], [n_crystals, 6]
+    velocity: Channels,  # [n_atoms, 3], [n_crystals, 6]
+    history: Channels,  # [n_atoms, 3], [n_crystals, 6]
+    coefficients: Tensor,  # [n_crystals, 2, 6]
+    atom_ptr: Tensor,  # [n_crystals + 1]
+    finite: Tensor,  # [n_crystals]
+    noise: Channels | None = None,  # [n_atoms, 3], [n_crystals, 6]
+    center: bool = False,
+) -> None:
+    """Update state and history in place by a linear combination per crystal and channel.
+
+    Args are those of `packflow.ops.ode`.
+    """
+
+    def term(coefficient: Tensor, x: Tensor) -> Tensor:
+        return torch.where(coefficient == 0, 0.0, coefficient * x)
+
+    for crystal, atoms in enumerate(pairwise(atom_ptr.tolist())):
+        for channel, (first, last) in enumerate((atoms, (crystal, crystal + 1))):
+            x, v, y = (operand[channel][first:last] for operand in (state, velocity, history))
+            a, b, h, s, d, e = coefficients[crystal, channel]
+            moved = term(a, x) + term(b, v) + term(h, y)
+            if noise:
+                moved += term(s, noise[channel][first:last])
+            if center and channel == 0:
+                moved = (moved.double() - moved.double().mean(0)).to(moved.dtype)
+            y.copy_(term(d, x) + term(e, v))
+            x.copy_(moved)
+            finite[crystal] &= moved.isfinite().all()
