@@ -20,6 +20,7 @@ import torch
 
 import packflow
 from packflow.data.dataset import CrystalDataset
+from packflow.flow.sampler import SampleConfig
 from packflow.metrics import compare, summary
 from packflow.model import PackFlow
 from packflow.structure import AtomsBatch, Crystal
@@ -35,7 +36,7 @@ def references(dataset: CrystalDataset, split: str) -> list[int]:
 def score(model: PackFlow, reference: Crystal, n_samples: int, n_steps: int) -> pa.Table:
     """The proposals of one template against its known crystal."""
     start = time.perf_counter()
-    proposals = packflow.sample(model, reference.template, n_samples, n_steps=n_steps)
+    proposals = packflow.sample(model, reference.template, n_samples, config=SampleConfig(n_steps))
     seconds = (time.perf_counter() - start) / n_samples
     predictions = AtomsBatch.from_crystals([p.crystal for p in proposals])
     reference_of = torch.zeros(n_samples, dtype=torch.int64)

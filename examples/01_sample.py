@@ -12,7 +12,7 @@ from packflow.structure.cif import cif_text
 def main(smiles: str = "CC(=O)Oc1ccccc1C(=O)O", n_samples: int = 8, n_steps: int = 50) -> None:
     """Print a line per proposal, and the CIF of the one with the fewest clashes."""
     template = Template(Molecule.from_smiles(smiles), n_copies=4)
-    proposals = packflow.sample(packflow.load(), template, n_samples, seed=0, n_steps=n_steps)
+    proposals = packflow.sample(packflow.load(), template, n_samples, seed=0, config=packflow.SampleConfig(n_steps))
     crystals = [p.crystal for p in proposals if not p.problem]
     atoms = AtomsBatch.from_crystals(crystals)
     densities, clashes = density(atoms), clash_percent(atoms)

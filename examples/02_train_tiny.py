@@ -36,7 +36,7 @@ def main() -> None:
 
         model = load_model(result.checkpoint)
         template = dataset[int(dataset.indices("validation")[0])].template
-        for proposal in packflow.sample(model, template, n_samples=3, n_steps=20):
+        for proposal in packflow.sample(model, template, n_samples=3, config=packflow.SampleConfig(20)):
             print(proposal.index, proposal.crystal.lattice.round(1), proposal.problem or "a valid cell")
 
 

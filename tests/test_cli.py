@@ -51,6 +51,8 @@ def test_sample(weights, tmp_path, capfd):
         (["C", "--n-copies", "0"], "n_copies must be at least 1"),
         (["C", "--n-samples", "-3"], "n_samples must be at least 1"),
         (["C", "--n-steps", "0"], "n_steps must be at least 1"),
+        (["C", "--solver", "rk4"], "solver must be one of 'euler', 'heun', 'ab2', 'multistep', got 'rk4'"),
+        (["C", "--grid-lattice", "power:two"], "grid-lattice must be a name such as linear, or power:2.5, got 'power:two'"),
         (["C", "--seed", "-1"], "seed must be 0 or more"),
         (["C", "--threads", "-1"], "threads must be 0 or more"),
         (["c1ccccc1", "--n-copies", "100000000"], "lower n_copies"),

@@ -29,7 +29,7 @@ def test_every_model_has_its_card(word):
 
 def test_aspirin_looks_like_a_crystal():
     """Measured: 1.40 g/cm3. Noise decoded as a crystal has 0.1 to 6 g/cm3 and hardly a bond of the right length."""
-    proposals = packflow.sample(packflow.load("open-2m"), ASPIRIN, 6, seed=0, n_steps=50)
+    proposals = packflow.sample(packflow.load("open-2m"), ASPIRIN, 6, seed=0)
     crystals = [p.crystal for p in proposals]
     assert all(not p.problem for p in proposals)
     densities = density(AtomsBatch.from_crystals(crystals))

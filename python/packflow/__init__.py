@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from packflow.data.dataset import CrystalDataset
     from packflow.data.prepare import prepare
     from packflow.errors import InputError
-    from packflow.flow.sampler import Proposal, sample
+    from packflow.flow.sampler import Proposal, SampleConfig, sample
     from packflow.model.pretrained import load
     from packflow.structure import Crystal, CrystalBatch, Molecule, Template, TemplateBatch
 
@@ -26,6 +26,7 @@ _PUBLIC = {
     "CrystalDataset": "packflow.data.dataset",
     "load": "packflow.model.pretrained",
     "sample": "packflow.flow.sampler",
+    "SampleConfig": "packflow.flow.sampler",
     "Proposal": "packflow.flow.sampler",
     "InputError": "packflow.errors",
 }
@@ -37,6 +38,7 @@ __all__ = [
     "InputError",
     "Molecule",
     "Proposal",
+    "SampleConfig",
     "Template",
     "TemplateBatch",
     "load",

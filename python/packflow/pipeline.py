@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +21,7 @@ def sample_to_folder(
     out: str | Path,
     n_samples: int = 32,
     seed: int = 0,
-    n_steps: int = 50,
+    config: SampleConfig | None = None,
     max_atoms: int = 4096,
     progress: bool = True,
     settings: dict[str, object] | None = None,
@@ -33,7 +34,7 @@ def sample_to_folder(
         out: Folder that does not exist or is empty.
         n_samples: Number of proposals.
         seed: Proposal k is made from the noise of (seed, k).
-        n_steps: Euler steps.
+        config: How the flow is integrated.
         max_atoms: Atoms sampled at once.
         progress: Show a progress bar on standard error.
         settings: Further entries of run.json.
@@ -44,20 +45,21 @@ def sample_to_folder(
     Raises:
         InputError: as `packflow.sample`, or the folder holds files already.
     """
+    config = config or SampleConfig()
     draws = draws_of(template, n_samples, seed)
     check_memory(model, template.n_atoms, n_samples * template.n_atoms, max_atoms)
-    batches = sample_batches(model, draws, SampleConfig(n_steps), max_atoms, lambda n: bar.advance(work, n))
+    batches = sample_batches(model, draws, config, max_atoms, lambda n: bar.advance(work, n))
     run: dict[str, object] = {
         "smiles": template.molecule.smiles,
         "n_copies": template.n_copies,
         "n_samples": n_samples,
         "seed": seed,
-        "n_steps": n_steps,
+        **asdict(config),
         **(settings or {}),
     }
     columns = (TextColumn("sampling"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
     with ProposalFolder(out, run) as folder, Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        work = bar.add_task("steps", total=n_samples * n_steps)
+        work = bar.add_task("steps", total=n_samples * len(config.stages()))
         for proposals in batches:
             folder.write(proposals)
     return folder

@@ -8,7 +8,8 @@ import torch
 
 from packflow.errors import InputError
 from packflow.flow.draws import Draw, generator_of, in_batches, noise_of
-from packflow.flow.sampler import SampleConfig, integrate, problems_of, sample, sample_batch, sample_batches
+from packflow.flow.sampler import SampleConfig, problems_of, sample, sample_batch, sample_batches
+from packflow.flow.time_grid import TimeGrid
 from packflow.model import ModelConfig, PackFlow
 from packflow.structure import CrystalBatch, FlowSpace, Molecule, Template, TemplateBatch
 
@@ -22,58 +23,27 @@ def model():
     return PackFlow(config).eval()
 
 
-def test_straight_flow_arrives_at_the_data(generator):
-    """With the exact velocity of a straight path, any number of steps ends at the data."""
-    data, noise = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
-    lattice_data, lattice_noise = torch.randn(2, 1, 6, generator=generator, dtype=torch.float64)
-    for n_steps in (1, 3, 50):
-        end = integrate(lambda x, cell, tx, tc: (noise - data, lattice_noise - lattice_data), noise, lattice_noise, n_steps)
-        torch.testing.assert_close(end[0], data)
-        torch.testing.assert_close(end[1], lattice_data)
-
-
-def test_curved_flow_converges_at_first_order():
-    """dx/dt = x from t = 1 to 0 multiplies by exp(-1); Euler's error halves with the step."""
-    one = torch.ones(1, 3, dtype=torch.float64)
-    errors = []
-    for n_steps in (50, 100):
-        end, _ = integrate(lambda x, cell, tx, tc: (x, cell), one, torch.ones(1, 6, dtype=torch.float64), n_steps)
-        errors.append(abs(end[0, 0].item() - np.exp(-1)))
-    assert errors[0] / errors[1] == pytest.approx(2, rel=0.02)
-
-
-def test_times_run_from_noise_to_data():
-    seen = []
-
-    def field(x, cell, t_positions, t_lattice):
-        seen.append((t_positions.item(), t_lattice.item()))
-        return torch.zeros_like(x), torch.zeros_like(cell)
-
-    integrate(field, torch.zeros(1, 3), torch.zeros(1, 6), 4)
-    assert seen == [(1.0, 1.0), (0.75, 0.75), (0.5, 0.5), (0.25, 0.25)]
-
-
 def test_same_seed_whatever_the_batch(model):
     """One generator per proposal: neither the batch size nor the number of proposals or threads matters, to 1e-3 Å."""
-    whole = sample(model, ASPIRIN, 6, seed=3, n_steps=30)
-    one_by_one = sample(model, ASPIRIN, 6, seed=3, n_steps=30, max_atoms=1)
-    first_two = sample(model, ASPIRIN, 2, seed=3, n_steps=30)
+    whole = sample(model, ASPIRIN, 6, seed=3, config=SampleConfig(30))
+    one_by_one = sample(model, ASPIRIN, 6, seed=3, config=SampleConfig(30), max_atoms=1)
+    first_two = sample(model, ASPIRIN, 2, seed=3, config=SampleConfig(30))
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
-    two_threads = sample(model, ASPIRIN, 6, seed=3, n_steps=30)
+    two_threads = sample(model, ASPIRIN, 6, seed=3, config=SampleConfig(30))
     torch.set_num_threads(threads)
     for others in (one_by_one, first_two, two_threads):
         for a, b in zip(whole, others, strict=False):
             assert a.index == b.index
             np.testing.assert_allclose(a.crystal.positions, b.crystal.positions, atol=1e-3)
             np.testing.assert_allclose(a.crystal.lattice, b.crystal.lattice, atol=1e-3)
-    other_seed = sample(model, ASPIRIN, 1, seed=4, n_steps=30)[0]
+    other_seed = sample(model, ASPIRIN, 1, seed=4, config=SampleConfig(30))[0]
     assert np.abs(other_seed.crystal.positions - whole[0].crystal.positions).max() > 0.1
     assert np.abs(whole[1].crystal.positions - whole[0].crystal.positions).max() > 0.1
 
 
 def test_proposals_are_centred_crystals_of_the_template(model):
-    for proposal in sample(model, ASPIRIN, 3, n_steps=5):
+    for proposal in sample(model, ASPIRIN, 3, config=SampleConfig(5)):
         assert proposal.crystal.template is ASPIRIN
         assert np.abs(proposal.crystal.positions.mean(0)).max() < 1e-4
         assert proposal.problem == ""
@@ -81,7 +51,7 @@ def test_proposals_are_centred_crystals_of_the_template(model):
 
 @pytest.mark.parametrize("smiles", ["C", "O", "N#N"])
 def test_molecules_almost_without_bonds(model, smiles):
-    proposals = sample(model, Template(Molecule.from_smiles(smiles), 2), 2, n_steps=5)
+    proposals = sample(model, Template(Molecule.from_smiles(smiles), 2), 2, config=SampleConfig(5))
     assert all(np.isfinite(p.crystal.positions).all() for p in proposals)
 
 
@@ -112,15 +82,41 @@ def test_batches_are_filled_to_the_budget_in_order():
 
 def test_progress_counts_every_step(model):
     counts = []
-    sample(model, ASPIRIN, 3, n_steps=4, max_atoms=2 * ASPIRIN.n_atoms, on_step=counts.append)
+    sample(model, ASPIRIN, 3, config=SampleConfig(4), max_atoms=2 * ASPIRIN.n_atoms, on_step=counts.append)
     assert sum(counts) == 3 * 4
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SampleConfig(8, "heun"),
+        SampleConfig(8, "ab2", TimeGrid("power"), TimeGrid("quadratic")),
+        SampleConfig(8, "multistep", tempering=1.5),
+        SampleConfig(8, eta=1.0),
+    ],
+    ids=["heun", "ab2", "multistep", "ancestral"],
+)
+def test_every_solver_makes_the_same_proposal_whatever_the_batch(model, config):
+    draws = [Draw(ASPIRIN, index, 5) for index in range(3)]
+    together, alone = sample_batch(model, draws, config), sample_batch(model, draws[2:], config)[0]
+    assert all(p.problem == "" for p in together)
+    np.testing.assert_allclose(together[2].crystal.positions, alone.crystal.positions, atol=1e-3)
+    plain = sample_batch(model, draws[2:], SampleConfig(8))[0]
+    assert np.abs(plain.crystal.positions - alone.crystal.positions).max() > 1e-3
+
+
+def test_half_precision_is_near_to_full_precision(model):
+    full, half = (sample(model, ASPIRIN, 2, config=SampleConfig(10, precision=p))[0].crystal for p in ("float32", "bf16"))
+    assert half.positions.dtype == full.positions.dtype
+    difference = np.abs(half.positions - full.positions).max()
+    assert 1e-4 < difference < 0.3
 
 
 def test_condition_is_computed_once_per_batch(model, monkeypatch):
     calls = []
     condition = model.condition
     monkeypatch.setattr(model, "condition", lambda batch: calls.append(batch) or condition(batch))
-    sample(model, ASPIRIN, 2, n_steps=7)
+    sample(model, ASPIRIN, 2, config=SampleConfig(7))
     assert len(calls) == 1
 
 
@@ -140,14 +136,30 @@ def test_impossible_cells_are_named():
     positions = torch.zeros(6, 3)
     positions[3, 1] = float("inf")
     crystals = CrystalBatch(TemplateBatch.pack([template] * 6), positions, torch.tensor(lattices))
-    assert problems_of(crystals) == ["", "impossible cell", "impossible cell", "not finite", "not finite", "impossible cell"]
+    finite = torch.ones(6, dtype=torch.bool)
+    assert problems_of(crystals, finite) == ["", "impossible cell", "impossible cell", "not finite", "not finite", "impossible cell"]
+    finite[0] = False
+    assert problems_of(crystals, finite)[:2] == ["not finite", "impossible cell"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
+        ({"solver": "rk4"}, "solver must be one of 'euler', .*, got 'rk4'"),
+        ({"precision": "float64"}, "precision must be one of float32, bf16, got 'float64'"),
+        ({"tempering": 0.0}, "tempering must be a finite number above 0"),
+    ],
+)
+def test_configurations_without_a_meaning_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        SampleConfig(**options)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"n_samples": 0}, "n_samples must be at least 1"),
-        ({"n_steps": 0}, "n_steps must be at least 1"),
         ({"max_atoms": 0}, "max_atoms must be at least 1"),
         ({"seed": -1}, "seed must be 0 or more"),
     ],
@@ -166,6 +178,9 @@ def test_too_large_for_the_memory(model):
 
 @pytest.mark.gpu
 def test_gpu_samples_the_same_crystals(model):
-    on_cpu, on_gpu = sample(model, ASPIRIN, 3, n_steps=5), sample(copy.deepcopy(model).cuda(), ASPIRIN, 3, n_steps=5)
+    on_cpu, on_gpu = (
+        sample(model, ASPIRIN, 3, config=SampleConfig(5)),
+        sample(copy.deepcopy(model).cuda(), ASPIRIN, 3, config=SampleConfig(5)),
+    )
     for a, b in zip(on_cpu, on_gpu, strict=True):
         np.testing.assert_allclose(a.crystal.positions, b.crystal.positions, atol=1e-2)

@@ -11,6 +11,7 @@ import torch
 
 import packflow
 from packflow.errors import InputError
+from packflow.flow.sampler import SampleConfig
 from packflow.model import ModelConfig
 from packflow.structure import FlowSpace, Molecule, Template, TemplateBatch
 
@@ -73,7 +74,7 @@ def test_what_is_inferred(state, official_file, tmp_path):
 @pytest.mark.parametrize(("smiles", "n_copies"), MOLECULES)
 def test_all_of_the_molecules_are_sampled(state, official_file, tmp_path, smiles, n_copies):
     model = packflow.load(official_file(tmp_path / "best_model.pt", state))
-    proposals = packflow.sample(model, Template(Molecule.from_smiles(smiles), n_copies), 2, n_steps=3)
+    proposals = packflow.sample(model, Template(Molecule.from_smiles(smiles), n_copies), 2, config=SampleConfig(3))
     assert len(proposals) == 2
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import packflow
 from packflow.flow.loss import LossConfig, flow_matching_loss
 from packflow.flow.path import CrystalPath, FlowPath
-from packflow.flow.sampler import integrate
+from packflow.flow.solvers import integrate, solver_stages
 from packflow.flow.time_grid import TimeGrid
 from packflow.model import ModelConfig, PackFlow
 from packflow.model.compat import misaligned_rows
@@ -238,7 +238,9 @@ def test_twenty_euler_steps(small, inputs, outputs, name, kinds):
     template = template_of(inputs)
     velocity = partial(small.velocity, condition=small.condition(template))
     grids = [TimeGrid(kind, compat=True) for kind in kinds]
-    positions, flow_lattice = integrate(velocity, outputs["sample_init_x"], outputs["sample_init_lattice"], 20, None, *grids)
+    positions, flow_lattice, _ = integrate(
+        velocity, outputs["sample_init_x"], outputs["sample_init_lattice"], template.atom_ptr, solver_stages("euler", 20, *grids)
+    )
     torch.testing.assert_close(positions, outputs[f"sample_{name}_x"], atol=1e-5, rtol=0)
     torch.testing.assert_close(flow_lattice, outputs[f"sample_{name}_lattice_state"], atol=1e-5, rtol=0)
     lattice = small.space.decode(positions, flow_lattice, template)[1]

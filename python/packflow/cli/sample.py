@@ -7,6 +7,8 @@ import torch
 from rich.console import Console
 
 from packflow.errors import InputError
+from packflow.flow.sampler import SampleConfig
+from packflow.flow.time_grid import TimeGrid
 from packflow.model.pretrained import load
 from packflow.pipeline import sample_to_folder
 from packflow.structure import Molecule, Template
@@ -20,12 +22,43 @@ def sample_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("--n-samples", type=int, default=32, help="number of proposals")
     parser.add_argument("--out", type=str, required=True, help="folder for the results; must not hold files")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
-    parser.add_argument("--n-steps", type=int, default=50, help="Euler steps")
     parser.add_argument("--model", type=str, default="open-2m", help="name of installed or released weights, or a path")
     parser.add_argument("--max-atoms", type=int, default=4096, help="atoms sampled at once")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
+    add_solver_arguments(parser)
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     return parser
+
+
+def add_solver_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    """The fields of SampleConfig."""
+    defaults = SampleConfig()
+    grid = "linear, quadratic, exponential or power:P for (1 - k/n)^P"
+    parser.add_argument("--n-steps", type=int, default=defaults.n_steps, help="steps from noise to data")
+    parser.add_argument("--solver", type=str, default=defaults.solver, help="euler, heun (two evaluations a step), ab2 or multistep")
+    parser.add_argument("--grid-positions", type=str, default="linear", help=f"times of the positions: {grid}")
+    parser.add_argument("--grid-lattice", type=str, default="linear", help="times of the lattice, likewise")
+    parser.add_argument("--tempering", type=float, default=defaults.tempering, help="above 1: nearer to the likeliest, less varied")
+    parser.add_argument("--width", type=float, default=defaults.width, help="of the tempering, see docs/sampling.md")
+    parser.add_argument("--eta", type=float, default=defaults.eta, help="noise added in each step, 1 as in ancestral sampling; euler only")
+    parser.add_argument("--precision", type=str, default=defaults.precision, help="float32 or bf16, of the network's matrix products")
+
+
+def config_of(args: jsonargparse.Namespace) -> SampleConfig:
+    """The solver that the arguments describe."""
+    grids = grid_of("grid-positions", args.grid_positions), grid_of("grid-lattice", args.grid_lattice)
+    return SampleConfig(args.n_steps, args.solver, *grids, args.tempering, args.width, args.eta, args.precision)
+
+
+def grid_of(name: str, text: str) -> TimeGrid:
+    """A time grid from its name, as "linear" or "power:2.5"."""
+    kind, _, power = text.partition(":")
+    if not power:
+        return TimeGrid(kind)  # type: ignore[arg-type]
+    try:
+        return TimeGrid(kind, power=float(power))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(f"{name} must be a name such as linear, or power:2.5, got {text!r}") from error
 
 
 def run_sample(args: jsonargparse.Namespace) -> None:
@@ -33,8 +66,9 @@ def run_sample(args: jsonargparse.Namespace) -> None:
     template = Template(Molecule.from_smiles(args.smiles), args.n_copies)
     set_threads(args.threads)
     model = load(args.model).to(device_of(args.device))
+    config = config_of(args)
     settings = {"model": args.model, "max_atoms": args.max_atoms}
-    folder = sample_to_folder(model, template, args.out, args.n_samples, args.seed, args.n_steps, args.max_atoms, settings=settings)
+    folder = sample_to_folder(model, template, args.out, args.n_samples, args.seed, config, args.max_atoms, settings=settings)
     console = Console()
     console.print(folder.summary())
     console.print(f"written: {folder.path}/proposals.parquet, {folder.path}/cifs/", highlight=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, get_args
 
 import psutil
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from packflow.errors import InputError
 from packflow.flow.draws import Draw, draws_of, generator_of, in_batches, noise_of
 from packflow.flow.path import center
+from packflow.flow.solvers import SolverName, Stage, Velocity, integrate, solver_stages
 from packflow.flow.time_grid import LINEAR, TimeGrid
 from packflow.model import PackFlow
 from packflow.structure import Crystal, CrystalBatch, Template, TemplateBatch
@@ -25,24 +27,42 @@ MIN_HEIGHT = 1.0
 LIVE_PER_TOKEN = 24
 
 StepCallback = Callable[[int], None]
-# (positions, flow_lattice, t_positions, t_lattice) -> (velocity_positions, velocity_lattice)
-Velocity = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How the flow is integrated.
+    """How the flow is integrated, see `packflow.flow.solvers.solver_stages`.
 
     Attributes:
-        n_steps: Euler steps.
+        n_steps: steps from noise to data.
+        solver: "euler", "heun" (two evaluations a step), "ab2" or "multistep".
+        grid_positions: times of the positions.
+        grid_lattice: times of the lattice.
+        tempering: factor on the score at the data; above 1 proposals are nearer to the likeliest.
+        width: of the tempering: how wide the data are around what the network knows of them, in units of the flow space.
+        eta: strength of the noise that each step adds, 0 for none; with "euler" only.
+        precision: of the network's matrix products; positions, lattice and refinements are float32 always.
     """
 
     n_steps: int = 50
+    solver: SolverName = "euler"
+    grid_positions: TimeGrid = LINEAR
+    grid_lattice: TimeGrid = LINEAR
+    tempering: float = 1.0
+    width: float = 1.0
+    eta: float = 0.0
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        """Refuse an integration without steps."""
-        if self.n_steps < 1:
-            raise InputError(f"n_steps must be at least 1, got {self.n_steps}")
+        """Refuse what no solver can do."""
+        if self.precision not in get_args(Precision):
+            raise InputError(f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}")
+        self.stages()
+
+    def stages(self) -> list[Stage]:
+        """Evaluations of the network and what follows them, in their order."""
+        return solver_stages(self.solver, self.n_steps, self.grid_positions, self.grid_lattice, self.tempering, self.width, self.eta)
 
 
 @dataclass(frozen=True)
@@ -66,7 +86,7 @@ def sample(
     template: Template,
     n_samples: int = 32,
     seed: int = 0,
-    n_steps: int = 50,
+    config: SampleConfig | None = None,
     max_atoms: int = 4096,
     on_step: StepCallback | None = None,
 ) -> list[Proposal]:
@@ -79,9 +99,9 @@ def sample(
         template: Molecule and number of copies per unit cell.
         n_samples: Number of proposals.
         seed: 0 or more; proposal k is made from the noise of (seed, k).
-        n_steps: Euler steps.
+        config: How the flow is integrated.
         max_atoms: Atoms sampled at once, at least those of one crystal.
-        on_step: Called after each step with the number of proposals in the batch.
+        on_step: Called after each evaluation of the network with the number of proposals in the batch.
 
     Returns:
         n_samples proposals in the order of their index.
@@ -91,7 +111,7 @@ def sample(
     """
     draws = draws_of(template, n_samples, seed)
     check_memory(model, template.n_atoms, n_samples * template.n_atoms, max_atoms)
-    return [proposal for batch in sample_batches(model, draws, SampleConfig(n_steps), max_atoms, on_step) for proposal in batch]
+    return [proposal for batch in sample_batches(model, draws, config, max_atoms, on_step) for proposal in batch]
 
 
 def sample_batches(
@@ -108,7 +128,7 @@ def sample_batches(
         draws: In the order in which they are wanted; any number, they are looked at batch by batch.
         config: How the flow is integrated.
         max_atoms: Atoms sampled at once; a larger crystal is alone in its batch.
-        on_step: Called after each step with the number of proposals in the batch.
+        on_step: Called after each evaluation of the network with the number of proposals in the batch.
 
     Returns:
         Iterator over lists of proposals, those of the draws in their order.
@@ -131,7 +151,7 @@ def sample_batch(
         model: As for `sample`.
         draws: All of them are sampled at once.
         config: How the flow is integrated.
-        on_step: Called after each step with the number of proposals.
+        on_step: Called after each evaluation of the network with the number of proposals.
 
     Returns:
         One proposal for each draw, in their order.
@@ -140,49 +160,39 @@ def sample_batch(
     device = next(model.parameters()).device
     templates = [draw.template for draw in draws]
     batch = TemplateBatch.pack(templates).to(device)
-    positions, flow_lattice = (noise.to(device) for noise in noise_of(draws, [generator_of(draw) for draw in draws]))
-    if model.config.center_noise:
-        positions = center(positions, batch)
-    velocity = partial(model.velocity, condition=model.condition(batch))
-    step = partial(on_step, len(draws)) if on_step else None
-    state = integrate(velocity, positions, flow_lattice, config.n_steps, step)
-    crystals = to_crystals(model, *state, batch)
-    of_each = zip(crystals.split(templates), draws, problems_of(crystals), strict=True)
+    generators = [generator_of(draw) for draw in draws]
+    positions, flow_lattice = noise_on(device, draws, generators)
+    centered = model.config.center_noise
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        *state, finite = integrate(
+            velocity=in_float32(partial(model.velocity, condition=model.condition(batch))),
+            positions=center(positions, batch) if centered else positions,
+            flow_lattice=flow_lattice,
+            atom_ptr=batch.atom_ptr,
+            stages=config.stages(),
+            center=centered,
+            noise=partial(noise_on, device, draws, generators),
+            on_stage=partial(on_step, len(draws)) if on_step else None,
+        )
+    crystals = to_crystals(model, state[0], state[1], batch)
+    of_each = zip(crystals.split(templates), draws, problems_of(crystals, finite), strict=True)
     return [Proposal(crystal, draw.index, draw.seed, problem) for crystal, draw, problem in of_each]
 
 
-def integrate(
-    velocity: Velocity,
-    positions: Tensor,  # [n_atoms, 3]
-    flow_lattice: Tensor,  # [n_crystals, 6]
-    n_steps: int,
-    on_step: Callable[[], None] | None = None,
-    grid_positions: TimeGrid = LINEAR,
-    grid_lattice: TimeGrid = LINEAR,
-) -> tuple[Tensor, Tensor]:
-    """Euler steps from noise (t = 1) to data (t = 0).
+def noise_on(device: torch.device, draws: Sequence[Draw], generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+    """`noise_of`, on a device."""
+    positions, lattice = noise_of(draws, generators)
+    return positions.to(device), lattice.to(device)
 
-    Args:
-        velocity: d(state)/dt; a PackFlow with its condition, or a closed formula.
-        positions: Noise in units of the flow space. [n_atoms, 3]
-        flow_lattice: Noise in units of the flow space. [n_crystals, 6]
-        n_steps: Number of steps.
-        on_step: Called after each.
-        grid_positions: Times and lengths of the steps of the positions.
-        grid_lattice: Of the lattice.
 
-    Returns:
-        Positions and lattice at t = 0, same shapes.
-    """
-    every_crystal = torch.ones(len(flow_lattice), device=positions.device)
-    for of_positions, of_lattice in zip(grid_positions.steps(n_steps), grid_lattice.steps(n_steps), strict=True):
-        (t_positions, step_positions), (t_lattice, step_lattice) = of_positions, of_lattice
-        moved = velocity(positions, flow_lattice, t_positions * every_crystal, t_lattice * every_crystal)
-        positions = positions - step_positions * moved[0]
-        flow_lattice = flow_lattice - step_lattice * moved[1]
-        if on_step:
-            on_step()
-    return positions, flow_lattice
+def in_float32(velocity: Velocity) -> Velocity:
+    """The same velocities in float32, whatever the network multiplied in."""
+
+    def converted(*state: Tensor) -> tuple[Tensor, Tensor]:
+        of_positions, of_lattice = velocity(*state)
+        return of_positions.float(), of_lattice.float()
+
+    return converted
 
 
 def to_crystals(model: PackFlow, positions: Tensor, flow_lattice: Tensor, template: TemplateBatch) -> CrystalBatch:
@@ -191,12 +201,17 @@ def to_crystals(model: PackFlow, positions: Tensor, flow_lattice: Tensor, templa
     return CrystalBatch(template, center(positions, template), lattice)
 
 
-def problems_of(crystals: CrystalBatch) -> list[str]:
-    """Why each crystal cannot be one; empty where it can."""
+def problems_of(crystals: CrystalBatch, was_finite: Tensor) -> list[str]:
+    """Why each crystal cannot be one; empty where it can.
+
+    Args:
+        crystals: Any values.
+        was_finite: Whether each was finite all the way there. [n_crystals]
+    """
     template, lattice = crystals.template, crystals.lattice
     bad_atoms = torch.zeros(template.n_crystals, device=lattice.device)
     bad_atoms.index_add_(0, template.crystal_index, (~crystals.positions.isfinite()).any(1).float())
-    finite = lattice.isfinite().all(1) & (bad_atoms == 0)
+    finite = was_finite & lattice.isfinite().all(1) & (bad_atoms == 0)
     cell_ok = (lattice > 0).all(1) & (min_height(lattice) > MIN_HEIGHT) & (volume(lattice) > MIN_VOLUME_PER_ATOM * template.atom_ptr.diff())
     words = ["" if c else "impossible cell" for c in cell_ok.tolist()]
     return [word if f else "not finite" for word, f in zip(words, finite.tolist(), strict=True)]
