@@ -1,10 +1,12 @@
 """How good proposals are: a model's samples for held-out molecules against their known crystals.
 
-python bench/quality.py DATASET [--model open-2m] [--split test] [--n-samples 8] [--n-steps 50] [--max-molecules 1000]
+python bench/quality.py DATASET [--model open-2m] [--split test] [--kind experimental] [--n-samples 20] [--n-steps 50]
 
 For every molecule of the split one known crystal is the reference: an experimental one if there is one, else the first. Its
-molecule and number of copies make the template. All numbers are means over a molecule's proposals, then over molecules; proposals
-that are no crystal are counted as failed and are in no mean but that of the seconds.
+molecule and number of copies make the template. With --kind experimental only molecules with a measured crystal count. The model
+"random" is no model: molecules at random in a cell of the reference's volume, see random_cells.py. All numbers are means over a
+molecule's proposals, then over molecules; proposals that are no crystal are counted as failed and are in no mean but that of the
+seconds.
 Prints one JSON object per molecule and a last one with the means on standard output.
 """
 
@@ -17,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from random_cells import random_crystal
 
 import packflow
 from packflow.data.dataset import CrystalDataset
@@ -26,19 +29,22 @@ from packflow.model import PackFlow
 from packflow.structure import AtomsBatch, Crystal
 
 
-def references(dataset: CrystalDataset, split: str) -> list[int]:
-    """One crystal of each molecule of the split: experimental if there is one."""
-    rows = dataset.indices(split)
+def references(dataset: CrystalDataset, split: str, kind: str = "any") -> list[int]:
+    """One crystal of each molecule of the split: experimental if there is one; of one kind alone if it is named."""
+    rows = [i for i in dataset.indices(split) if kind in ("any", dataset.notes["kind"][i])]
     rows = sorted(rows, key=lambda i: (dataset.molecule_index[i], dataset.notes["kind"][i] != "experimental", i))
     return [i for k, i in enumerate(rows) if k == 0 or dataset.molecule_index[i] != dataset.molecule_index[rows[k - 1]]]
 
 
-def score(model: PackFlow, reference: Crystal, n_samples: int, n_steps: int) -> pa.Table:
-    """The proposals of one template against its known crystal."""
+def score(model: PackFlow | None, reference: Crystal, n_samples: int, config: SampleConfig) -> pa.Table:
+    """The proposals of one template against its known crystal; random cells without a model."""
     start = time.perf_counter()
-    proposals = packflow.sample(model, reference.template, n_samples, config=SampleConfig(n_steps))
+    if model is None:
+        crystals = [random_crystal(reference, seed) for seed in range(n_samples)]
+    else:
+        crystals = [p.crystal for p in packflow.sample(model, reference.template, n_samples, config=config)]
     seconds = (time.perf_counter() - start) / n_samples
-    predictions = AtomsBatch.from_crystals([p.crystal for p in proposals])
+    predictions = AtomsBatch.from_crystals(crystals)
     reference_of = torch.zeros(n_samples, dtype=torch.int64)
     return compare(predictions, AtomsBatch.from_crystals([reference]), reference_of, seconds=seconds)
 
@@ -61,17 +67,20 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("--model", default="open-2m")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--n-samples", type=int, default=8)
+    parser.add_argument("--kind", default="any", choices=("any", "experimental", "computed"))
+    parser.add_argument("--n-samples", type=int, default=20)
     parser.add_argument("--n-steps", type=int, default=50)
+    parser.add_argument("--solver", default="euler")
     parser.add_argument("--max-molecules", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    model, dataset = packflow.load(args.model), CrystalDataset.open(args.dataset)
+    model, dataset = None if args.model == "random" else packflow.load(args.model), CrystalDataset.open(args.dataset)
+    config = SampleConfig(args.n_steps, args.solver)
     tables, bests = [], []
-    for number, index in enumerate(references(dataset, args.split)[: args.max_molecules]):
+    for number, index in enumerate(references(dataset, args.split, args.kind)[: args.max_molecules]):
         reference = dataset[index]
-        table = score(model, reference, args.n_samples, args.n_steps)
+        table = score(model, reference, args.n_samples, config)
         tables.append(table.set_column(table.column_names.index("reference"), "reference", pa.array([number] * len(table))))
         bests.append(best(table))
         row = {"reference": str(dataset.name[index]), "smiles": reference.template.molecule.smiles, "n_copies": reference.template.n_copies}
