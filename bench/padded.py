@@ -6,8 +6,11 @@ import random
 
 import torch
 from torch import Tensor
+from torch.nn.functional import gelu, scaled_dot_product_attention
 
+from packflow.model import PackFlow
 from packflow.ops import BondTable
+from packflow.structure import TemplateBatch
 
 N_CRYSTALS = 32
 
@@ -33,6 +36,45 @@ def places(sizes: list[int]) -> tuple[Tensor, Tensor]:
     """Crystal and position in it of each atom of the packed axis."""
     counts = torch.tensor(sizes)
     return torch.repeat_interleave(torch.arange(len(sizes)), counts), torch.cat([torch.arange(n) for n in sizes])
+
+
+def random_template(sizes: list[int]) -> TemplateBatch:
+    """Crystals of one molecule each, with random features."""
+    n, bond_index = sum(sizes), molecule_bonds(sizes)
+    return TemplateBatch(
+        atomic_numbers=torch.full((n,), 6),
+        atom_features=torch.randint(0, 3, (n, 10), dtype=torch.uint8),
+        bond_index=bond_index,
+        bond_features=torch.randint(0, 3, (bond_index.shape[1], 2), dtype=torch.uint8),
+        pair_index=torch.zeros(2, 0, dtype=torch.int64),
+        pair_features=torch.zeros(0, 3),
+        atom_ptr=torch.tensor([0, *torch.tensor(sizes).cumsum(0).tolist()], dtype=torch.int32),
+        n_copies=torch.ones(len(sizes), dtype=torch.int64),
+    )
+
+
+def random_state(sizes: list[int]) -> list[Tensor]:
+    """Positions, flow lattices and both times."""
+    return [torch.randn(sum(sizes), 3), torch.randn(len(sizes), 6), torch.rand(len(sizes)), torch.rand(len(sizes))]
+
+
+def padded_velocity(model: PackFlow, template: TemplateBatch, state: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The same network on padded tokens with a dense bias, all of it computed anew: what the authors' released code does."""
+    condition = model.condition(template)
+    sizes, place = template.sizes, places(template.sizes)
+    positions, flow_lattice, t_positions, t_lattice = state
+    per_crystal = model.embed_lattice(flow_lattice) + model.embed_t_positions(t_positions) + model.embed_t_lattice(t_lattice)
+    tokens = model.embed_positions(positions) + condition.atom_embedding
+    x = tokens.new_zeros(len(sizes), max(sizes), tokens.shape[1]).index_put(place, tokens) + per_crystal[:, None]
+    bias = dense_bias(sizes, condition.bonds, place, condition.edge_bias)
+    for layer in model.encoder.layers:
+        q, k, v = layer.attention_in(layer.norm_attention(x)).unflatten(2, (3, layer.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
+        x = x + layer.attention_out(attended)
+        x = x + layer.feedforward_out(gelu(layer.feedforward_in(layer.norm_feedforward(x)), approximate="tanh"))
+    x = model.encoder.norm(x)
+    real = (torch.arange(max(sizes)) < torch.tensor(sizes)[:, None])[:, :, None]
+    return model.head_positions(x)[place], model.head_lattice((x * real).sum(1) / condition.n_atoms)
 
 
 def dense_bias(sizes: list[int], bonds: BondTable, place: tuple[Tensor, Tensor], edge_bias: Tensor) -> Tensor:

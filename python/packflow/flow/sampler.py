@@ -163,7 +163,7 @@ def sample_batch(
     generators = [generator_of(draw) for draw in draws]
     positions, flow_lattice = noise_on(device, draws, generators)
     centered = model.config.center_noise
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+    with at_precision(config.precision, device.type):
         *state, finite = integrate(
             velocity=in_float32(partial(model.velocity, condition=model.condition(batch))),
             positions=center(positions, batch) if centered else positions,
@@ -183,6 +183,11 @@ def noise_on(device: torch.device, draws: Sequence[Draw], generators: Sequence[t
     """`noise_of`, on a device."""
     positions, lattice = noise_of(draws, generators)
     return positions.to(device), lattice.to(device)
+
+
+def at_precision(precision: Precision, device_type: str) -> torch.autocast:
+    """Context in which the network multiplies in that precision."""
+    return torch.autocast(device_type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def in_float32(velocity: Velocity) -> Velocity:
