@@ -9,9 +9,11 @@ from packflow.errors import InputError
 from packflow.model import PackFlow
 from packflow.model.weights import load_model, save_model
 from packflow.structure import FlowSpace, TemplateBatch
+from packflow.train.__main__ import main
 from packflow.train.checkpoint import read_config
 from packflow.train.initial import adapted, initial_model
 from packflow.train.pretrain import train
+from packflow.train.recipes import recipe_named
 
 
 @pytest.fixture
@@ -84,3 +86,19 @@ def test_dropped_refinements_are_refused(config, weights, tmp_path):
     assert begun.model.n_refinements == 2
     with pytest.raises(InputError, match=r"model\.n_refinements must be 2 as in the weights"):
         initial_model(replace(begun, model=replace(begun.model, n_refinements=1)))
+
+
+def test_the_refined_recipe_begins_with_the_installed_weights():
+    begun = adapted(recipe_named("open-2m-refined"))
+    assert begun.model.n_refinements == 2
+    assert begun.model.space.lattice_std != (1.0,) * 6
+    assert sum(p.numel() for p in initial_model(begun).parameters()) < 4_000_000
+
+
+def test_from_the_command_line(config, weights, dataset_folder, tmp_path, capsys):
+    options = ["--recipe", "tiny", "--data", str(dataset_folder), "--out", str(tmp_path / "run"), "--n-steps", "1"]
+    options += ["--batch.max-atoms=200", "--validation.n_crystals", "2", "--init", weights[1]]
+    assert main([*options, "--model.d_model", "64"]) == 2
+    assert "model.d_model must be 32 as in the weights" in capsys.readouterr().err
+    assert main(options) == 0
+    assert read_config(tmp_path / "run" / "step_00000001").model.space == weights[0].config.space

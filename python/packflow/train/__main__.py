@@ -97,7 +97,8 @@ def checkpoint_to_resume(resume: str | None, out: str | None) -> Path | None:
 def starting_point(recipe: str | None, init: str | None, resume: Path | None) -> TrainConfig:
     """The configuration that the command line's options change: of the checkpoint, else of the recipe, for the network of init."""
     if resume is None:
-        return adapted(replace(recipe_named(recipe) if recipe else TrainConfig(), init=init))
+        config = recipe_named(recipe) if recipe else TrainConfig()
+        return adapted(config if init is None else replace(config, init=init))
     config = read_config(resume)
     if recipe is not None and recipe != config.recipe:
         raise InputError(f"{resume} is of recipe {config.recipe}, not {recipe}: leave --recipe out, or choose another --out")

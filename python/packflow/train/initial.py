@@ -13,7 +13,9 @@ from packflow.train.config import TrainConfig
 
 
 def adapted(config: TrainConfig) -> TrainConfig:
-    """The configuration for the network of its `init`: that network's sizes and flow space, with the refinements of both.
+    """The configuration for the network of its `init`: that network's sizes and flow space, and the more refinements of both.
+
+    A run with `init` needs it; changes to the model, if any, come before.
 
     Raises:
         InputError: there are no such weights.

@@ -70,10 +70,11 @@ def open_2m() -> TrainConfig:
 
 
 def open_2m_refined() -> TrainConfig:
-    """Second part of the installed model, 2.7 M parameters: begun with the first one's weights (`--init`), it learns bond lengths.
+    """Second part of the installed model, 2.7 M parameters: begun with weights of the first (`--init`), it learns bond lengths.
 
     End points are refined by distances within molecules, and those distances are compared. Begun with random weights it would rely
-    on the refinements before molecules have their shape, and crumple them (docs/open_model.md).
+    on the refinements before molecules have their shape, and crumple them (docs/open_model.md). Without `--init` it
+    begins with the installed weights.
     """
     base = open_2m()
     return replace(
@@ -84,6 +85,7 @@ def open_2m_refined() -> TrainConfig:
         optim=replace(base.optim, learning_rate=5e-4, muon_learning_rate=1e-3),
         n_steps=5_000,
         seed=1,
+        init="open-2m",
     )
 
 
