@@ -79,6 +79,28 @@ def test_what_does_not_fit_is_refused(config, weights, change, message):
         initial_model(replace(begun, **{**change, "model": model}))
 
 
+def test_frozen_weights_stay_and_refinements_learn(config, weights, source, tmp_path):
+    frozen = replace(adapted(replace(config, init=weights[1], model=replace(config.model, n_refinements=1))), freeze=True, n_steps=3)
+    result = train(frozen, source, tmp_path / "run", device="cpu")
+    for file in ("model.safetensors", "ema.safetensors"):
+        got = load_model(result.checkpoint / file).state_dict()
+        assert all(torch.equal(got[name], value) for name, value in weights[0].state_dict().items())
+        assert got["refinements.0.step.weight"].any()
+    resumed = train(replace(frozen, n_steps=5), source, tmp_path / "run", result.checkpoint, device="cpu")
+    straight = train(replace(frozen, n_steps=5), source, tmp_path / "straight", device="cpu")
+    assert resumed.step == straight.step == 5
+    got = load_model(resumed.checkpoint / "model.safetensors").state_dict()
+    assert all(torch.equal(got[name], value) for name, value in weights[0].state_dict().items())
+
+
+@pytest.mark.parametrize("change", [{"init": None}, {"model": {"n_refinements": 0}}], ids=["no weights", "nothing to train"])
+def test_freezing_everything_is_refused(config, weights, change):
+    begun = adapted(replace(config, init=weights[1], model=replace(config.model, n_refinements=1)))
+    model = replace(begun.model, **change.get("model", {}))
+    with pytest.raises(InputError, match="freeze needs init and refinements"):
+        replace(begun, freeze=True, **{**change, "model": model})
+
+
 def test_dropped_refinements_are_refused(config, weights, tmp_path):
     model = PackFlow(replace(weights[0].config, n_refinements=2))
     save_model(tmp_path / "refined.safetensors", model)

@@ -94,6 +94,7 @@ class TrainConfig:
         keep_last: checkpoints kept beside the best.
         accumulate: batches in a step of each process; their gradients are added up before the weights change.
         init: trained weights to begin with, by name or path as for `packflow.load`; random ones if not given.
+        freeze: train the refinements alone, all else stays as in `init`.
     """
 
     recipe: str = "custom"
@@ -112,6 +113,7 @@ class TrainConfig:
     keep_last: int = 2
     accumulate: int = field(default=1, metadata=OPTIONAL)
     init: str | None = field(default=None, metadata=OPTIONAL)
+    freeze: bool = field(default=False, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         """Refuse a run without steps, batches or checkpoints, and negative seeds."""
@@ -120,6 +122,9 @@ class TrainConfig:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.seed < 0:
             raise InputError(f"seed must be 0 or above, got {self.seed}")
+        if self.freeze and (self.init is None or self.model.n_refinements == 0):
+            got = f"init {self.init} and model.n_refinements {self.model.n_refinements}"
+            raise InputError(f"freeze needs init and refinements, all that it trains, got {got}")
         if self.fit_lattice and self.model.space.kind != "packed":
             raise InputError("fit_lattice needs model.space.kind 'packed': the paper's lattice is not standardised")
 

@@ -15,8 +15,8 @@ from packflow.train.muon import Muon
 
 
 def optimizers_of(model: PackFlow, config: OptimConfig) -> list[Optimizer]:
-    """AdamW alone, or Muon for the matrices of the transformer layers and AdamW for all else."""
-    named = dict(model.named_parameters())
+    """AdamW alone, or Muon for the matrices of the transformer layers and AdamW for all else, of what requires a gradient."""
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     matrices = [n for n, p in named.items() if config.name == "muon" and n.startswith("encoder.layers.") and p.ndim == 2]
     rest = [p for n, p in named.items() if n not in matrices]
     adamw = AdamW(rest, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)

@@ -110,6 +110,8 @@ def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, devi
     if config.fit_lattice and resume is None:
         config = with_fitted_lattice(config, batches)
     model = (initial_model(config) if resume is None else random_model(config)).to(fabric.device)
+    if config.freeze:
+        model.requires_grad_(False).refinements.requires_grad_(True)
     state = RunState(model, copy.deepcopy(model).eval().requires_grad_(False), optimizers_of(model, config.optim))
     if resume is not None:
         state = replace(state, progress=load_checkpoint(resume, state))

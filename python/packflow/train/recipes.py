@@ -82,10 +82,11 @@ def open_2m_refined() -> TrainConfig:
         recipe="open-2m-refined",
         model=replace(base.model, n_refinements=2),
         loss=replace(base.loss, pair_weight=1.0),
-        optim=replace(base.optim, learning_rate=5e-4, muon_learning_rate=1e-3),
-        n_steps=5_000,
+        optim=replace(base.optim, name="adamw"),
+        n_steps=3_000,
         seed=1,
         init="open-2m",
+        freeze=True,
     )
 
 

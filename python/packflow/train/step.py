@@ -62,7 +62,7 @@ def train_step(run: Run) -> tuple[float, Loss, float, int]:
     rate = set_learning_rates(state.optimizers, state.progress.step, config.n_steps, config.optim)
     parts = [backward(run, path_of(run, k, rows[k]), len(rows[k]) / n_crystals) for k in own]
     loss = Loss(*add_up(run.fabric, torch.stack(parts).sum(0)).unbind())
-    parameters = list(state.model.parameters())
+    parameters = [p for p in state.model.parameters() if p.requires_grad]
     add_up_gradients(run.fabric, parameters)
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.optim.clip_norm).item()
     if not (math.isfinite(norm) and math.isfinite(loss.total.item())):
