@@ -75,15 +75,28 @@ def prepare(
         out.with_name(f"{out.name}.{REJECTED}").write_text(rejected_text(rejected), encoding="utf-8", newline="")
         raise InputError(f"none of the {len(names)} files of {source} is usable; the reasons are in {out.name}.{REJECTED}")
     kept = [(c, row) for c, row in zip(done, rows, strict=True) if c.crystal is not None]
+    lists = {split: Path(path).name for split, path in (split_lists or {}).items()}
+    settings: dict[str, object] = {"source": source.name, **asdict(config), "split_lists": lists}
+    return write_kept(out, kept, rejected, listed, len(names), config, settings)
+
+
+def write_kept(
+    out: Path,
+    kept: list[tuple[Candidate, dict[str, str]]],
+    rejected: list[Candidate],
+    listed: dict[str, str],
+    n_files: int,
+    config: PrepareConfig,
+    settings: dict[str, object],
+) -> Report:
+    """Split the crystals that are kept and write the dataset folder; each comes with its row of the caller's table."""
     crystals = [c.crystal for c, _ in kept if c.crystal is not None]
     smiles = [crystal.template.molecule.smiles for crystal in crystals]
     family_of = families_of(smiles, [c.title for c, _ in kept])
     splits = [listed_split(c, listed) for c, _ in kept] if listed else drawn_splits(smiles, family_of, config)
     columns = columns_of(kept, splits)
-    lists = {split: Path(path).name for split, path in (split_lists or {}).items()}
-    settings: dict[str, object] = {"source": source.name, **asdict(config), "split_lists": lists}
     report = Report(
-        n_files=len(names),
+        n_files=n_files,
         n_crystals=Counter(splits),
         n_molecules=Counter(split for split, _ in set(zip(splits, smiles, strict=True))),
         rejected=Counter(c.reason for c in rejected),
