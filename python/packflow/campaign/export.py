@@ -106,7 +106,8 @@ def xyz_file(path: Path) -> Iterator[Write]:
         def write(proposals: list[tuple[Row, Crystal]]) -> None:
             for row, crystal in proposals:
                 atoms = to_ase(crystal)
-                atoms.info = kept(row)
+                # ASE writes a backslash as it is and reads it as the beginning of an escape
+                atoms.info = {key: v.replace("\\", 2 * "\\") if isinstance(v, str) else v for key, v in kept(row).items()}
                 write_xyz(file, [atoms])
 
         yield write

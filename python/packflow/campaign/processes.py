@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -50,16 +52,24 @@ def processes(model: PackFlow, sampling: Sampling, units: Iterator[Unit], n_work
     """
     if n_workers < 1:
         raise InputError(f"workers must be at least 1, got {n_workers}")
-    pool = Pool(model_bytes(model), device_type(model), sampling, max(1, (n_threads or torch.get_num_threads()) // n_workers))
-    return pool.results(units, n_workers)
+    n_each = max(1, (n_threads or torch.get_num_threads()) // n_workers)
+    return results(model, sampling, units, n_workers, n_each)
+
+
+def results(model: PackFlow, sampling: Sampling, units: Iterator[Unit], n_workers: int, n_threads: int) -> Iterator[Result]:
+    """`processes`, from the first result on."""
+    yield from Pool(model_bytes(model), device_type(model), sampling, n_threads).results(units, n_workers)
 
 
 class Pool:
     """Workers that have a unit each."""
 
     def __init__(self, model: bytes, device: str, sampling: Sampling, n_threads: int) -> None:
-        """What every worker is told."""
-        self.about = (model, device, sampling, n_threads)
+        """What every worker is told; the model through a file, because a large argument blocks us if its process dies too soon."""
+        self.folder = TemporaryDirectory(prefix="packflow-")
+        weights = Path(self.folder.name) / "model"
+        weights.write_bytes(model)
+        self.about = (weights, device, sampling, n_threads)
         self.workers: list[Worker | None] = []
         self.tries: Counter[int] = Counter()
 
@@ -123,6 +133,7 @@ class Pool:
             worker.process.terminate()
             worker.process.join()
             worker.pipe.close()
+        self.folder.cleanup()
 
 
 def send(worker: Worker, unit: Unit) -> bool:
@@ -135,17 +146,17 @@ def send(worker: Worker, unit: Unit) -> bool:
     return True
 
 
-def work(pipe: Connection, place: int, model: bytes, device: str, sampling: Sampling, n_threads: int) -> None:
+def work(pipe: Connection, place: int, weights: Path, device: str, sampling: Sampling, n_threads: int) -> None:
     """A worker: units come in, shards go out, until the other end is closed or its process has died."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(n_threads)
-    loaded = model_of(model, f"cuda:{place % torch.cuda.device_count()}" if device == "cuda" else device)
+    model = model_of(weights.read_bytes(), f"cuda:{place % torch.cuda.device_count()}" if device == "cuda" else device)
     while True:
         try:
             unit = pipe.recv()
         except (EOFError, OSError):
             return
-        shard = sample_unit(loaded, unit, sampling)
+        shard = sample_unit(model, unit, sampling)
         try:
             pipe.send_bytes(shard)
         except OSError:

@@ -10,7 +10,8 @@ from packflow.campaign.job import Job
 from packflow.campaign.plan import Unit
 from packflow.campaign.shard import Result, Sampling, sample_unit
 from packflow.campaign.store import Store, open_store
-from packflow.flow.sampler import SampleConfig, check_memory
+from packflow.errors import InputError
+from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
 # samples units in any order; what it cannot sample it yields with the problem
@@ -53,16 +54,14 @@ def carry_on(model: PackFlow, store: Store, engine: Engine | None = None) -> Ite
     """`run` with a store that is open; closes it at the end.
 
     Raises:
-        InputError: a crystal needs more memory than there is, now; a shard cannot be written, in the iterator.
+        InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
     """
-    largest = max(job.n_atoms for job in store.plan.jobs)
-    at_once = min(store.plan.unit_atoms, store.sampling.max_atoms)
     try:
-        check_memory(model, largest, sum(job.n_atoms * job.n_samples for job in store.plan.jobs), at_once)
-    except BaseException:
+        results = (engine or here)(model, store.sampling, store.missing())
+    except InputError:
         store.close()
         raise
-    return written(store, (engine or here)(model, store.sampling, store.missing()))
+    return written(store, results)
 
 
 def written(store: Store, results: Iterator[Result]) -> Iterator[Result]:

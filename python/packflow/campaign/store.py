@@ -19,7 +19,7 @@ from packflow.campaign.job_files import jobs_text
 from packflow.campaign.plan import Plan, Unit
 from packflow.campaign.shard import Footer, Result, Sampling, read_footer
 from packflow.errors import InputError
-from packflow.flow.sampler import SampleConfig
+from packflow.flow.sampler import SampleConfig, check_memory
 from packflow.model import PackFlow
 
 FORMAT, FORMAT_VERSION = "packflow campaign", 1
@@ -112,7 +112,8 @@ def open_store(
         The store, open for writing.
 
     Raises:
-        InputError: the folder holds something else, was made with other settings, is damaged, in use or not writable.
+        InputError: the folder holds something else, was made with other settings, is damaged, in use or not writable; a count is
+            below 1, or one crystal needs more memory than there is.
     """
     if seed < 0:
         raise InputError(f"seed must be 0 or more, got {seed}")
@@ -127,6 +128,8 @@ def open_store(
     if begun:
         check_same(path, begun["made_of"], made_of)
     plan = Plan(jobs, begun["unit_atoms"] if begun else max_atoms)
+    n_atoms = sum(job.n_atoms * job.n_samples for job in jobs)
+    check_memory(model, max(job.n_atoms for job in jobs), n_atoms, min(max_atoms, plan.unit_atoms))
     campaign = hashlib.sha256(json.dumps({**made_of, "unit_atoms": plan.unit_atoms}, sort_keys=True).encode()).hexdigest()
     store = Store(path, plan, Sampling(campaign, seed, config, max_atoms), lock_folder(path))
     try:
