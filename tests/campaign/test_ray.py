@@ -1,21 +1,31 @@
 """The engine for a Ray cluster, on two nodes of which one dies."""
 
 import importlib.util
+import os
+import pickle
+import sys
 from functools import partial
 
 import pytest
 
 from packflow.campaign import Job, run
+from packflow.campaign import ray as engine_on_ray
 from packflow.campaign.ray import cluster
 from packflow.errors import InputError
 from packflow.flow.sampler import SampleConfig
 
-HAS_RAY = importlib.util.find_spec("ray") is not None
-needs_ray = pytest.mark.skipif(not HAS_RAY, reason="ray is not installed: pip install 'packflow-csp[ray]'")
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'packflow-csp[ray]'")
 
 
-@pytest.mark.skipif(HAS_RAY, reason="ray is installed")
-def test_without_ray(model, jobs, config, tmp_path):
+class Deadly:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (7,)
+
+
+def test_without_ray(model, jobs, config, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'packflow-csp\[ray\]'"):
         run(model, jobs, tmp_path / "store", config, engine=cluster)
 
@@ -48,3 +58,13 @@ def test_a_node_dies(model, tmp_path, rows_in, check_same):
     finally:
         nodes.shutdown()
     check_same(rows_in(tmp_path / "ray"), rows_in(tmp_path / "here"))
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_unit_that_kills_its_workers_is_given_up(model, jobs, config, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_on_ray, "model_bytes", lambda model: pickle.dumps(Deadly()))
+        results = list(run(model, jobs[:1], tmp_path / "store", config, engine=cluster))
+    assert [result.problem.startswith("3 tasks failed: ") for result in results] == [True]

@@ -48,7 +48,7 @@ def cluster(model: PackFlow, sampling: Sampling, units: Iterator[Unit], address:
 def results(ray: ModuleType, ours: bool, model: PackFlow, sampling: Sampling, units: Iterator[Unit], n_threads: int) -> Iterator[Result]:
     """Results of all units; ends the connection if it is ours."""
     device = device_type(model)
-    options = {"num_cpus": n_threads, "num_gpus": int(device == "cuda"), "max_retries": TRIES - 1}
+    options = {"num_cpus": n_threads, "num_gpus": int(device == "cuda"), "max_retries": TRIES - 1, "retry_exceptions": True}
     task = ray.remote(**options)(sample_there)
     # in a list, so that a worker fetches the weights once and not with every task
     weights = [ray.put(model_bytes(model))]
