@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from packflow.campaign.disk import PARTIAL
+from packflow.campaign.manifest import read_manifest
 from packflow.campaign.shard import read_shard
-from packflow.campaign.store import read_manifest, shard_paths
+from packflow.campaign.store import shard_paths
 from packflow.errors import InputError
 from packflow.proposal_table import crystal_of
 from packflow.structure import Crystal
