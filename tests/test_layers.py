@@ -10,7 +10,7 @@ LAYERS = [
     {"ops", "structure"},
     {"model", "data", "metrics", "potential"},
     {"flow", "relax", "baseline"},
-    {"train", "rank"},
+    {"train", "rank", "proposal_table"},
     {"report", "campaign"},
     {"pipeline", "evaluate"},
     {"cli"},

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import jsonargparse
 
 from packflow.cli.convert import convert_parser, run_convert
+from packflow.cli.export import export_parser, run_export
 from packflow.cli.metrics import metrics_parser, run_metrics
 from packflow.cli.prepare import prepare_parser, run_prepare
 from packflow.cli.sample import run_sample, sample_parser
@@ -45,9 +46,11 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     parser = jsonargparse.ArgumentParser(prog="packflow", description="Molecular crystal structure prediction by flow matching.")
     parser.add_argument("--version", action="version", version=f"packflow {version('packflow-csp')}")
     commands = parser.add_subcommands(dest="command")
-    commands.add_subcommand("sample", sample_parser(), help="sample crystal proposals of a molecule")
+    commands.add_subcommand("sample", sample_parser(), help="sample crystal proposals of a molecule, or of many")
+    commands.add_subcommand("export", export_parser(), help="write a store of proposals as CIF, extended XYZ or ASE database")
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
     commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
-    return parser, {"sample": run_sample, "metrics": run_metrics, "prepare": run_prepare, "convert": run_convert}
+    work = {"sample": run_sample, "export": run_export, "metrics": run_metrics, "prepare": run_prepare, "convert": run_convert}
+    return parser, work

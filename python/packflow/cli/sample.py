@@ -1,4 +1,4 @@
-"""`packflow sample`: proposals of a molecule."""
+"""`packflow sample`: proposals of a molecule, or of those in a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import jsonargparse
 import torch
 from rich.console import Console
 
+from packflow.cli.campaign import add_campaign_arguments, check_campaign_arguments, run_campaign
 from packflow.errors import InputError
 from packflow.flow.sampler import SampleConfig
 from packflow.flow.time_grid import TimeGrid
@@ -17,16 +18,19 @@ from packflow.structure import Molecule, Template
 def sample_parser() -> jsonargparse.ArgumentParser:
     """Arguments of `packflow sample`."""
     parser = jsonargparse.ArgumentParser(description="Sample crystal proposals: a table and CIF files of heavy atoms and unit cells.")
-    parser.add_argument("smiles", type=str, help="the molecule")
+    parser.add_argument("smiles", type=str, nargs="?", default=None, help="the molecule")
     parser.add_argument("--n-copies", type=int, default=4, help="molecules per unit cell")
     parser.add_argument("--n-samples", type=int, default=32, help="number of proposals")
-    parser.add_argument("--out", type=str, required=True, help="folder for the results; must not hold files")
+    parser.add_argument(
+        "--out", type=str, required=True, help="folder for the results; must not hold files, but for an --input to continue"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
     parser.add_argument("--model", type=str, default="open-2m", help="name of installed or released weights, or a path")
     parser.add_argument("--max-atoms", type=int, default=4096, help="atoms sampled at once")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
     add_solver_arguments(parser)
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
+    add_campaign_arguments(parser)
     return parser
 
 
@@ -63,10 +67,14 @@ def grid_of(name: str, text: str) -> TimeGrid:
 
 def run_sample(args: jsonargparse.Namespace) -> None:
     """`packflow sample`."""
-    template = Template(Molecule.from_smiles(args.smiles), args.n_copies)
+    check_campaign_arguments(args)
+    template = None if args.smiles is None else Template(Molecule.from_smiles(args.smiles), args.n_copies)
     set_threads(args.threads)
     model = load(args.model).to(device_of(args.device))
     config = config_of(args)
+    if template is None:
+        run_campaign(args, model, config)
+        return
     settings = {"model": args.model, "max_atoms": args.max_atoms}
     folder = sample_to_folder(model, template, args.out, args.n_samples, args.seed, config, args.max_atoms, settings=settings)
     console = Console()

@@ -15,30 +15,14 @@ from rich.table import Table
 
 from packflow.errors import InputError
 from packflow.flow.sampler import Proposal
-from packflow.metrics import clash_percent, density
-from packflow.structure import AtomsBatch
+from packflow.proposal_table import LATTICE, SCHEMA, rows_of
 from packflow.structure.cif import cif_text
 
 TABLE = "proposals.parquet"
 CIFS = "cifs"
 RUN = "run.json"
-LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
-SCHEMA = pa.schema(
-    [
-        ("index", pa.int64()),
-        ("seed", pa.int64()),
-        ("smiles", pa.string()),
-        ("n_copies", pa.int64()),
-        *((name, pa.float64()) for name in LATTICE),
-        ("volume", pa.float64()),
-        ("density", pa.float64()),
-        ("clash_percent", pa.float64()),
-        ("problem", pa.string()),
-        ("cif", pa.string()),
-        ("atomic_numbers", pa.list_(pa.int32())),
-        ("positions", pa.list_(pa.float32())),
-    ]
-)
+# the columns of the rows, and the name of the CIF file
+COLUMNS = SCHEMA.insert(SCHEMA.get_field_index("atomic_numbers"), pa.field("cif", pa.string()))
 # of the summary: column, unit, decimals
 SUMMARY = (("density", "g/cm3", 2), ("clash_percent", "%", 1), ("volume", "Å3", 0), *((name, "Å", 1) for name in LATTICE[:3]))
 SUMMARY_ANGLES = tuple((name, "°", 0) for name in LATTICE[3:])
@@ -47,9 +31,7 @@ SUMMARY_ANGLES = tuple((name, "°", 0) for name in LATTICE[3:])
 class ProposalFolder:
     """Writes proposals as they come; what was written stays readable if the run stops early.
 
-    proposals.parquet: a row per proposal: index, seed, smiles, n_copies, a, b, c (Å), alpha, beta, gamma (degrees), volume (Å3),
-        density (g/cm3, with the implicit hydrogens), clash_percent, problem (empty if it is a crystal), cif (file name),
-        atomic_numbers and positions (x, y, z of each atom in a row; Å, c along z, molecules whole).
+    proposals.parquet: a row per proposal, see `packflow.proposal_table.rows_of`, with the name of its CIF file as `cif`, empty if none.
     cifs/: a file per proposal without a problem.
     run.json: how they were made.
     """
@@ -74,7 +56,7 @@ class ProposalFolder:
         run = {"packflow": version("packflow-csp"), **settings}
         (self.path / RUN).write_text(json.dumps(run, indent=2) + "\n")
         self.rows: list[dict[str, object]] = []
-        self._writer = pq.ParquetWriter(self.path / TABLE, SCHEMA)
+        self._writer = pq.ParquetWriter(self.path / TABLE, COLUMNS)
 
     def __enter__(self) -> ProposalFolder:
         """The folder, open for writing."""
@@ -88,9 +70,10 @@ class ProposalFolder:
         """Add proposals to the table and write their CIF files."""
         rows = rows_of(proposals)
         for row, proposal in zip(rows, proposals, strict=True):
+            row["cif"] = "" if proposal.problem else f"proposal_{proposal.index:06d}.cif"
             if row["cif"]:
                 (self.path / CIFS / str(row["cif"])).write_text(cif_text(proposal.crystal, Path(str(row["cif"])).stem))
-        self._writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+        self._writer.write_table(pa.Table.from_pylist(rows, COLUMNS))
         self.rows += [{key: row[key] for key in row if key not in ("atomic_numbers", "positions")} for row in rows]
 
     def summary(self) -> Table:
@@ -106,33 +89,3 @@ class ProposalFolder:
             quantiles = np.quantile([float(str(row[name])) for row in good], (0.1, 0.5, 0.9))
             table.add_row(f"{name.removesuffix('_percent')} ({unit})", *(f"{q:.{decimals}f}" for q in quantiles))
         return table
-
-
-def rows_of(proposals: Sequence[Proposal]) -> list[dict[str, object]]:
-    """Rows of the table; metrics of proposals with a problem are missing."""
-    good = [p for p in proposals if not p.problem]
-    metrics: dict[int, tuple[float, float]] = {}
-    if good:
-        atoms = AtomsBatch.from_crystals([p.crystal for p in good])
-        numbers = zip(density(atoms).tolist(), clash_percent(atoms).tolist(), strict=True)
-        metrics = {p.index: pair for p, pair in zip(good, numbers, strict=True)}
-    rows = []
-    for p in proposals:
-        dense, clashing = metrics.get(p.index, (None, None))
-        rows.append(
-            {
-                "index": p.index,
-                "seed": p.seed,
-                "smiles": p.crystal.template.molecule.smiles,
-                "n_copies": p.crystal.template.n_copies,
-                **dict(zip(LATTICE, p.crystal.lattice.tolist(), strict=True)),
-                "volume": abs(float(np.linalg.det(p.crystal.cell))) if not p.problem else None,
-                "density": dense,
-                "clash_percent": clashing,
-                "problem": p.problem,
-                "cif": "" if p.problem else f"proposal_{p.index:06d}.cif",
-                "atomic_numbers": p.crystal.template.atomic_numbers.tolist(),
-                "positions": p.crystal.positions.ravel().tolist(),
-            }
-        )
-    return rows

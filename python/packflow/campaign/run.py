@@ -1,0 +1,78 @@
+"""Campaigns from jobs to a store, unit by unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from packflow.campaign.job import Job
+from packflow.campaign.plan import Unit
+from packflow.campaign.shard import Result, Sampling, sample_unit
+from packflow.campaign.store import Store, open_store
+from packflow.errors import InputError
+from packflow.flow.sampler import SampleConfig
+from packflow.model import PackFlow
+
+# samples units in any order; what it cannot sample it yields with the problem
+Engine = Callable[[PackFlow, Sampling, Iterator[Unit]], Iterator[Result]]
+
+
+def run(
+    model: PackFlow,
+    jobs: Sequence[Job],
+    store: str | Path,
+    config: SampleConfig | None = None,
+    seed: int = 0,
+    max_atoms: int = 4096,
+    engine: Engine | None = None,
+) -> Iterator[Result]:
+    """Sample all jobs into a store and yield what was written, or go on where an earlier call was cut off.
+
+    Proposals do not depend on where it was cut, on max_atoms or on the engine, but for rounding.
+
+    Args:
+        model: From `packflow.load`, on the device where the work is to be done.
+        jobs: From `Job.of` or `read_jobs`.
+        store: Folder, see `open_store`.
+        config: How the flow is integrated.
+        seed: Of all jobs; proposal k of a job is made from the noise of (seed, k), as by `packflow.sample`.
+        max_atoms: Atoms sampled at once.
+        engine: `here`, or one of `processes` and `cluster` with `functools.partial`.
+
+    Returns:
+        Results of the units that had no shard, each when its shard is on the disk; those that were given up have a problem.
+
+    Raises:
+        InputError: as `open_store`, now; a shard cannot be written, in the iterator.
+    """
+    opened = open_store(store, model, jobs, config, seed, max_atoms)
+    return carry_on(model, opened, engine)
+
+
+def carry_on(model: PackFlow, store: Store, engine: Engine | None = None) -> Iterator[Result]:
+    """`run` with a store that is open; closes it at the end.
+
+    Raises:
+        InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
+    """
+    try:
+        results = (engine or here)(model, store.sampling, store.missing())
+    except InputError:
+        store.close()
+        raise
+    return written(store, results)
+
+
+def written(store: Store, results: Iterator[Result]) -> Iterator[Result]:
+    """The results, each when it is on the disk."""
+    with store, closing(results):  # type: ignore[type-var]
+        for result in results:
+            if not result.problem:
+                store.write(result)
+            yield result
+
+
+def here(model: PackFlow, sampling: Sampling, units: Iterator[Unit]) -> Iterator[Result]:
+    """Engine: one unit after the other in this process."""
+    return (Result(unit, sample_unit(model, unit, sampling)) for unit in units)

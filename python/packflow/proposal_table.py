@@ -1,0 +1,75 @@
+"""Proposals as rows of a Parquet table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from packflow.flow.sampler import Proposal
+from packflow.metrics import clash_percent, density
+from packflow.structure import AtomsBatch, Crystal, Molecule, Template
+
+LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
+SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("seed", pa.int64()),
+        ("smiles", pa.string()),
+        ("n_copies", pa.int64()),
+        *((name, pa.float64()) for name in LATTICE),
+        ("volume", pa.float64()),
+        ("density", pa.float64()),
+        ("clash_percent", pa.float64()),
+        ("problem", pa.string()),
+        ("atomic_numbers", pa.list_(pa.int32())),
+        ("positions", pa.list_(pa.float32())),
+    ]
+)
+
+
+def rows_of(proposals: Sequence[Proposal]) -> list[dict[str, object]]:
+    """A row of SCHEMA for each proposal; metrics of proposals with a problem are missing.
+
+    Columns: index, seed, smiles, n_copies, a, b, c (Å), alpha, beta, gamma (degrees), volume (Å3), density (g/cm3, with the implicit
+    hydrogens), clash_percent, problem (empty if it is a crystal), atomic_numbers and positions (x, y, z of each atom in a row; Å, c
+    along z, molecules whole).
+    """
+    metrics: list[tuple[float | None, float | None]] = [(None, None)] * len(proposals)
+    good = [place for place, p in enumerate(proposals) if not p.problem]
+    if good:
+        atoms = AtomsBatch.from_crystals([proposals[place].crystal for place in good])
+        for place, pair in zip(good, zip(density(atoms).tolist(), clash_percent(atoms).tolist(), strict=True), strict=True):
+            metrics[place] = pair
+    return [
+        {
+            "index": p.index,
+            "seed": p.seed,
+            "smiles": p.crystal.template.molecule.smiles,
+            "n_copies": p.crystal.template.n_copies,
+            **dict(zip(LATTICE, p.crystal.lattice.tolist(), strict=True)),
+            "volume": abs(float(np.linalg.det(p.crystal.cell))) if not p.problem else None,
+            "density": dense,
+            "clash_percent": clashing,
+            "problem": p.problem,
+            "atomic_numbers": p.crystal.template.atomic_numbers,
+            "positions": p.crystal.positions.ravel(),
+        }
+        for p, (dense, clashing) in zip(proposals, metrics, strict=True)
+    ]
+
+
+def crystal_of(row: Mapping[str, Any]) -> Crystal:
+    """The crystal of a row."""
+    lattice = np.array([row[name] for name in LATTICE])
+    positions = np.array(row["positions"], dtype=np.float64).reshape(-1, 3)
+    return Crystal(template_of(row["smiles"], row["n_copies"]), positions, lattice)
+
+
+@lru_cache(maxsize=256)
+def template_of(smiles: str, n_copies: int) -> Template:
+    """The template of a SMILES, made once for the many proposals of it; raises InputError as Molecule.from_smiles."""
+    return Template(Molecule.from_smiles(smiles), n_copies)
