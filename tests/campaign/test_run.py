@@ -31,7 +31,7 @@ def whole(model, jobs, config, tmp_path, rows_in):
 def test_results_are_those_of_sample(model, jobs, config, tmp_path, rows_in):
     """Proposal k of a job is proposal k of `packflow.sample`; results come as they are written."""
     found = [p for result in run(model, jobs, tmp_path / "store", config, seed=5, max_atoms=30) for p in result.proposals()]
-    wanted = [p for job in jobs for p in sample(model, template_of(job.smiles, job.n_copies), job.n_samples, seed=5, n_steps=3)]
+    wanted = [p for job in jobs for p in sample(model, template_of(job.smiles, job.n_copies), job.n_samples, seed=5, config=config)]
     rows = rows_in(tmp_path / "store")
     assert len(found) == len(wanted) == len(rows)
     for p, other, row in zip(found, wanted, rows, strict=True):
