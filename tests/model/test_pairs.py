@@ -38,7 +38,7 @@ def rotation(generator):
 
 def test_geometry_is_its_formula(batch, pairs, generator):
     positions = 2 * torch.randn(batch.n_atoms, 3, generator=generator)
-    described, direction = geometry(positions, pairs)
+    described, direction = geometry(positions, pairs, torch.tensor(CENTERS))
     assert described.shape == (len(pairs.target), N_GEOMETRY)
     for k in range(0, len(pairs.target), 7):
         apart = (positions[pairs.source[k]] - positions[pairs.target[k]]).tolist()

@@ -46,12 +46,13 @@ class Pairs:
         return cls(pair_index[0], pair_index[1], pair_features[:, 1:], torch.cat([apart, pair_features[:, 1:]], 1))
 
 
-def geometry(positions: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+def geometry(positions: Tensor, pairs: Pairs, centers: Tensor) -> tuple[Tensor, Tensor]:
     """Distances of the pairs as a network sees them, and directions.
 
     Args:
         positions: Å, molecules whole. [n_atoms, 3]
         pairs: Which.
+        centers: CENTERS, where the positions are. [12]
 
     Returns:
         Gaussians of the distance, then how far it is below and above the range and a third of itself, all in Å
@@ -59,7 +60,7 @@ def geometry(positions: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
     """
     apart = positions[pairs.source] - positions[pairs.target]
     distance = (apart.square().sum(-1, keepdim=True) + SOFTENING**2).sqrt()
-    gaussians = torch.exp(-(((distance - distance.new_tensor(CENTERS)) / WIDTH) ** 2))
+    gaussians = torch.exp(-(((distance - centers) / WIDTH) ** 2))
     return torch.cat([gaussians, distance - pairs.range, distance / 3], 1), apart / distance
 
 
@@ -83,16 +84,19 @@ class PairMessages(nn.Module):
 class PairRefinement(nn.Module):
     """Positions moved along the directions to near atoms, as far as messages say; not at all before training."""
 
+    centers: Tensor
+
     def __init__(self, d_model: int) -> None:
         """d_model: width of the tokens."""
         super().__init__()
         self.messages = PairMessages(d_model)
+        self.register_buffer("centers", torch.tensor(CENTERS), persistent=False)
         self.step = nn.Linear(D_PAIR, 1)
         nn.init.zeros_(self.step.weight)
         nn.init.zeros_(self.step.bias)
 
     def forward(self, x: Tensor, positions: Tensor, pairs: Pairs) -> Tensor:
         """[n_atoms, d_model], [n_atoms, 3] in Å -> [n_atoms, 3] in Å"""
-        described, direction = geometry(positions, pairs)
+        described, direction = geometry(positions, pairs, self.centers)
         moved = self.step(self.messages(x, described, pairs)) * direction
         return positions + torch.zeros_like(positions).index_add(0, pairs.target, moved)
