@@ -6,7 +6,7 @@ from pathlib import Path
 import packflow
 
 LAYERS = [
-    {"_C", "kernels", "elements", "errors"},
+    {"_C", "kernels", "elements", "errors", "disk"},
     {"ops", "structure"},
     {"model", "data", "metrics", "potential"},
     {"flow", "relax", "baseline"},

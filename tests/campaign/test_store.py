@@ -160,7 +160,7 @@ def test_disk_errors_leave_the_store_intact(model, jobs, config, tmp_path, monke
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr("packflow.campaign.disk.os.fsync", fail)
+        patch.setattr("packflow.disk.os.fsync", fail)
         with pytest.raises(InputError, match=f"cannot be written .{os.strerror(code)}.*same command again"):
             next(results)
     assert contents(tmp_path / "store") == before

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
+from packflow.disk import flush_to_disk
 from packflow.errors import InputError
 
 PARTIAL = ".partial"
@@ -22,20 +22,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        flush_to_disk(partial)
         partial.replace(path)
-        wait_for_folder(path.parent)
+        flush_to_disk(path.parent)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written ({error.strerror}): mend that and give the same command again") from error
-
-
-def wait_for_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from packflow.disk import flush_to_disk
 from packflow.errors import InputError
 from packflow.model import PackFlow
 from packflow.model.weights import FORMAT_VERSION, check_names, check_version, from_dict, load_weights, read_tensors, save_model
@@ -100,15 +100,6 @@ def write_checkpoint(folder: Path, state: RunState, config: TrainConfig) -> None
     (folder / PROGRESS).write_text(json.dumps(record, indent=2) + "\n")
     for path in (*folder.iterdir(), folder):
         flush_to_disk(path)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Wait until a file or folder is on the disk, so that a rename cannot overtake its content."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_old_checkpoints(out: Path, keep_last: int, best_step: int | None) -> None:
