@@ -112,6 +112,21 @@ def test_half_precision_is_near_to_full_precision(model):
     assert 1e-4 < difference < 0.3
 
 
+def test_positions_stay_centered_on_the_way(model, monkeypatch):
+    """A model that starts from centered noise has seen no other states."""
+    seen = []
+    velocity = model.velocity
+
+    def watched(positions, *rest, **options):
+        seen.append(positions.unflatten(0, (2, -1)).mean(1).abs().max().item())
+        return velocity(positions, *rest, **options)
+
+    monkeypatch.setattr(model, "velocity", watched)
+    sample(model, ASPIRIN, 2, config=SampleConfig(6))
+    assert len(seen) == 6
+    assert max(seen) < 1e-6
+
+
 def test_condition_is_computed_once_per_batch(model, monkeypatch):
     calls = []
     condition = model.condition

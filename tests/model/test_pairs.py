@@ -50,6 +50,29 @@ def test_geometry_is_its_formula(batch, pairs, generator):
         assert direction[k].tolist() == pytest.approx([x / distance for x in apart], abs=1e-5)
 
 
+def test_each_atom_is_moved_by_the_messages_that_it_receives(batch, pairs, refinement, generator):
+    x = torch.randn(batch.n_atoms, D_MODEL, generator=generator)
+    positions = 2 * torch.randn(batch.n_atoms, 3, generator=generator)
+    described, direction = geometry(positions, pairs, torch.tensor(CENTERS))
+    length = refinement.step(refinement.messages(x, described, pairs))
+    moved = refinement(x, positions, pairs) - positions
+    for atom in (0, 5, 13):
+        own = batch.pair_index[0] == atom
+        toward = positions[batch.pair_index[1, own]] - positions[atom]
+        assert ((toward * direction[own]).sum(-1) > 0).all()
+        torch.testing.assert_close(moved[atom], (length[own] * direction[own]).sum(0), atol=1e-4, rtol=1e-5)
+
+
+def test_a_message_knows_who_tells_and_who_is_told(batch, pairs, refinement, generator):
+    """Another state of one atom changes the messages that it sends and receives, and no others."""
+    x = torch.randn(batch.n_atoms, D_MODEL, generator=generator)
+    described = geometry(2 * torch.randn(batch.n_atoms, 3, generator=generator), pairs, torch.tensor(CENTERS))[0]
+    changed = x.clone()
+    changed[5] += 1
+    differ = (refinement.messages(x, described, pairs) != refinement.messages(changed, described, pairs)).any(-1)
+    assert torch.equal(differ, (batch.pair_index == 5).any(0))
+
+
 def test_a_refinement_turns_and_shifts_with_the_crystal(batch, pairs, refinement, generator):
     x = torch.randn(batch.n_atoms, D_MODEL, generator=generator)
     positions = 2 * torch.randn(batch.n_atoms, 3, generator=generator)
