@@ -12,8 +12,10 @@ import torch
 from harness import compare, smallest
 from padded import check, padded_velocity, random_state, random_template
 
-from packflow.flow.sampler import at_precision
+from packflow.flow.trajectory import DTYPES, at_precision
 from packflow.model import PackFlow
+from packflow.model.inference import for_inference
+from packflow.structure import TemplateBatch
 from packflow.train import recipe_named
 
 N_CRYSTALS, N_ATOMS = 32, 60
@@ -35,23 +37,29 @@ def step(name: str, sizes: list[int], quick: bool) -> None:
     template, state = random_template(sizes), random_state(sizes)
     model = PackFlow(recipe_named("base-2m").model).eval()
     for precision, agree in (("float32", check), ("bf16", near)):
-        with at_precision(precision, "cpu"):
-            condition = model.condition(template)
+        fast = for_inference(model, DTYPES[precision])
+        with at_precision(precision, "cpu"):  # once per trajectory, as the sampler does
+            condition, times = fast.condition(template), fast.times(*state[2:])
 
-        def ours(precision=precision, condition=condition):
-            with at_precision(precision, "cpu"):
-                return [x.float() for x in model.velocity(*state, condition)]
+            def ours(fast=fast, condition=condition, times=times):
+                return [x.float() for x in fast.velocity(*state[:2], times, condition)]
 
-        compare(
-            "sample",
-            f"step {name}, {precision}",
-            "padded, dense bias",
-            ours,
-            lambda: padded_velocity(model, template, state),
-            agree,
-            ("crystals", len(sizes)),
-            quick=quick,
-        )
+            compare(
+                "sample",
+                f"step {name}, {precision}",
+                "padded, dense bias",
+                ours,
+                lambda: in_full_precision(model, template, state),
+                agree,
+                ("crystals", len(sizes)),
+                quick=quick,
+            )
+
+
+@torch.autocast("cpu", enabled=False)
+def in_full_precision(model: PackFlow, template: TemplateBatch, state: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The other side, which knows float32 alone."""
+    return padded_velocity(model, template, state)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def sample_to_folder(
     n_samples: int = 32,
     seed: int = 0,
     config: SampleConfig | None = None,
-    max_atoms: int = 4096,
+    max_atoms: int | None = None,
     progress: bool = True,
     settings: dict[str, object] | None = None,
 ) -> ProposalFolder:
@@ -35,7 +35,7 @@ def sample_to_folder(
         n_samples: Number of proposals.
         seed: Proposal k is made from the noise of (seed, k).
         config: How the flow is integrated.
-        max_atoms: Atoms sampled at once.
+        max_atoms: Atoms sampled at once; None as for `packflow.sample`.
         progress: Show a progress bar on standard error.
         settings: Further entries of run.json.
 

@@ -8,8 +8,10 @@ import torch
 
 from packflow.errors import InputError
 from packflow.flow.draws import Draw, generator_of, in_batches, noise_of
-from packflow.flow.sampler import SampleConfig, problems_of, sample, sample_batch, sample_batches
+from packflow.flow.memory import AT_ONCE, bytes_per_atom, check_memory, fitting
+from packflow.flow.sampler import Batches, SampleConfig, problems_of, sample, sample_batch, sample_batches
 from packflow.flow.time_grid import TimeGrid
+from packflow.flow.trajectory import Trajectory, kinds_of
 from packflow.model import ModelConfig, PackFlow
 from packflow.structure import CrystalBatch, FlowSpace, Molecule, Template, TemplateBatch
 
@@ -130,7 +132,7 @@ def test_positions_stay_centered_on_the_way(model, monkeypatch):
 def test_condition_is_computed_once_per_batch(model, monkeypatch):
     calls = []
     condition = model.condition
-    monkeypatch.setattr(model, "condition", lambda batch: calls.append(batch) or condition(batch))
+    monkeypatch.setattr(model, "condition", lambda *batch: calls.append(batch) or condition(*batch))
     sample(model, ASPIRIN, 2, config=SampleConfig(7))
     assert len(calls) == 1
 
@@ -199,3 +201,99 @@ def test_gpu_samples_the_same_crystals(model):
     )
     for a, b in zip(on_cpu, on_gpu, strict=True):
         np.testing.assert_allclose(a.crystal.positions, b.crystal.positions, atol=1e-2)
+
+
+def test_a_batch_that_runs_out_of_memory_is_halved(model, monkeypatch):
+    """The proposals are the same, and later batches are no larger than what went."""
+    draws = [Draw(ASPIRIN, index, 3) for index in range(12)]
+    whole = [p for batch in sample_batches(model, draws, SampleConfig(3), max_atoms=6 * ASPIRIN.n_atoms) for p in batch]
+    run, tried = Trajectory.run, []
+
+    def short_of_memory(self, draws, on_step=None):
+        tried.append(len(draws))
+        if len(draws) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return run(self, draws, on_step)
+
+    monkeypatch.setattr(Trajectory, "run", short_of_memory)
+    halved = list(sample_batches(model, draws, SampleConfig(3), max_atoms=6 * ASPIRIN.n_atoms))
+    assert tried[:4] == [6, 3, 1, 2]
+    assert max(tried[4:]) == 3
+    assert [p.index for batch in halved for p in batch] == list(range(12))
+    for a, b in zip(whole, [p for batch in halved for p in batch], strict=True):
+        np.testing.assert_allclose(a.crystal.positions, b.crystal.positions, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")]
+)
+def test_a_crystal_that_does_not_fit_alone_is_an_error(model, monkeypatch, error):
+    def short_of_memory(self, draws, on_step=None):
+        raise error
+
+    monkeypatch.setattr(Trajectory, "run", short_of_memory)
+    with pytest.raises(InputError, match="one crystal of 52 atoms does not fit into the memory: lower n_copies"):
+        list(sample_batches(model, [Draw(ASPIRIN, 0, 0)] * 3))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(model, monkeypatch):
+    def broken(self, draws, on_step=None):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Trajectory, "run", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        list(sample_batches(model, [Draw(ASPIRIN, 0, 0)] * 3))
+
+
+def test_batches_of_the_same_templates_share_a_trajectory(model, monkeypatch):
+    made = []
+    init = Trajectory.__init__
+    monkeypatch.setattr(Trajectory, "__init__", lambda self, *rest: made.append(rest[1]) or init(self, *rest))
+    draws = [Draw(ASPIRIN, index, 0) for index in range(5)]
+    list(sample_batches(model, draws, SampleConfig(2), max_atoms=2 * ASPIRIN.n_atoms))
+    assert [len(templates) for templates in made] == [2, 1]
+
+
+def test_each_template_is_embedded_once(model, monkeypatch):
+    """However many proposals of it are in the batch; the embeddings are those of the whole batch."""
+    acid = Template(Molecule.from_smiles("CC(=O)O"), 2)
+    templates = [ASPIRIN, acid, ASPIRIN, ASPIRIN, acid]
+    batch, kinds = TemplateBatch.pack(templates), kinds_of(templates)
+    assert kinds.template.sizes == [ASPIRIN.n_atoms, acid.n_atoms]
+    shared, plain = model.condition(batch, kinds), model.condition(batch)
+    torch.testing.assert_close(shared.atom_embedding, plain.atom_embedding, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(shared.edge_bias, plain.edge_bias, rtol=1e-5, atol=1e-6)
+    assert torch.equal(shared.bonds.column, plain.bonds.column)
+
+
+def test_times_are_embedded_once_for_all_stages(model, monkeypatch):
+    calls = []
+    times = model.times
+    monkeypatch.setattr(model, "times", lambda *t: calls.append(len(t[0])) or times(*t))
+    sample(model, ASPIRIN, 2, config=SampleConfig(7, "heun"))
+    assert calls == [13]
+
+
+def test_as_many_atoms_at_once_as_the_memory_allows(model, monkeypatch):
+    monkeypatch.setattr("packflow.flow.memory.free_bytes", lambda device: 10**12)
+    assert fitting(model) == AT_ONCE["cpu"]
+    monkeypatch.setattr("packflow.flow.memory.free_bytes", lambda device: 2 * 1000 * bytes_per_atom(model))
+    assert (fitting(model), fitting(model, n_workers=4)) == (1000, 250)
+    with pytest.raises(InputError, match=r"600 atoms at once in each of 4 workers need .*: lower max_atoms or use fewer workers"):
+        check_memory(model, 10, 10**6, 600, n_workers=4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "config", [SampleConfig(8, "multistep"), SampleConfig(8, "heun"), SampleConfig(8, eta=1.0)], ids=lambda c: c.solver
+)
+def test_gpu_replays_a_captured_stage(model, config):
+    """Batch after batch through the same graph; noise comes from the host, so nothing is captured with it."""
+    draws = [Draw(ASPIRIN, index, 3) for index in range(6)]
+    on_gpu = copy.deepcopy(model).cuda()
+    batches = Batches(on_gpu, config, None)
+    got = [p for k in (0, 2, 4) for p in batches.sample(draws[k : k + 2])]
+    assert (batches.trajectory.integration.graph is None) == (config.eta > 0)
+    for draw, proposal in zip(draws, got, strict=True):
+        alone = sample_batch(model, [draw], config)[0]
+        np.testing.assert_allclose(proposal.crystal.positions, alone.crystal.positions, atol=1e-2)

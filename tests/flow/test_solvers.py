@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from packflow.errors import InputError
-from packflow.flow.solvers import Stage, integrate, solver_stages
+from packflow.flow.integrate import integrate
+from packflow.flow.solvers import Stage, solver_stages
 from packflow.flow.time_grid import TimeGrid
 
 SOLVERS = ["euler", "heun", "ab2", "multistep"]

@@ -102,7 +102,7 @@ def test_condition_once_or_each_time_is_the_same(model, generator):
     condition = model.condition(batch)
     for _ in range(2):
         state = state_of(batch, generator)
-        for once, each in zip(model.velocity(*state, condition), model(*state, batch), strict=True):
+        for once, each in zip(model.velocity(*state[:2], model.times(*state[2:]), condition), model(*state, batch), strict=True):
             assert torch.equal(once, each)
 
 

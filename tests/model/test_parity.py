@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 import packflow
+from packflow.flow.integrate import integrate
 from packflow.flow.loss import LossConfig, flow_matching_loss
 from packflow.flow.path import CrystalPath, FlowPath
-from packflow.flow.solvers import integrate, solver_stages
+from packflow.flow.solvers import solver_stages
 from packflow.flow.time_grid import TimeGrid
 from packflow.model import ModelConfig, PackFlow
 from packflow.model.compat import misaligned_rows
@@ -157,8 +158,9 @@ def test_the_description_is_what_they_compute(small_state, inputs, outputs, offi
     """The oracle of tests that need no recorded numbers, in float64 as it is and was."""
     arguments = inputs["x_t"], inputs["lattice_t"], inputs["t_cart"][:, 0], inputs["t_lattice"][:, 0], template_of(inputs)
     velocities = official_forward(small_state, *arguments, inputs["bond_features"])
+    # Their frequencies of the times are float32, whose exp differs by its last bit between processors: 1.2e-9 was seen.
     for name, velocity in zip(("v_cart_fp64", "v_lattice_fp64"), velocities, strict=True):
-        torch.testing.assert_close(velocity, outputs[name], atol=1e-9, rtol=0)
+        torch.testing.assert_close(velocity, outputs[name], atol=5e-9, rtol=0)
 
 
 @torch.no_grad()
@@ -236,10 +238,10 @@ def test_gradients(size, model, inputs, outputs, meta):
 def test_twenty_euler_steps(small, inputs, outputs, name, kinds):
     """The released sampler; tolerance of the fixtures, in Å and degrees."""
     template = template_of(inputs)
-    velocity = partial(small.velocity, condition=small.condition(template))
+    field = partial(small.forward, template=template)
     grids = [TimeGrid(kind, compat=True) for kind in kinds]
     positions, flow_lattice, _ = integrate(
-        velocity, outputs["sample_init_x"], outputs["sample_init_lattice"], template.atom_ptr, solver_stages("euler", 20, *grids)
+        field, outputs["sample_init_x"], outputs["sample_init_lattice"], template.atom_ptr, solver_stages("euler", 20, *grids)
     )
     torch.testing.assert_close(positions, outputs[f"sample_{name}_x"], atol=1e-5, rtol=0)
     torch.testing.assert_close(flow_lattice, outputs[f"sample_{name}_lattice_state"], atol=1e-5, rtol=0)

@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
-import psutil
 import torch
 from torch import Tensor
 
 from packflow.errors import InputError
-from packflow.flow.draws import Draw, draws_of, generator_of, in_batches, noise_of
-from packflow.flow.path import center
-from packflow.flow.solvers import SolverName, Stage, Velocity, integrate, solver_stages
+from packflow.flow.draws import Draw, draws_of, in_batches
+from packflow.flow.memory import check_memory, fitting, is_out_of_memory
+from packflow.flow.solvers import SolverName, Stage, solver_stages
 from packflow.flow.time_grid import LINEAR, TimeGrid
+from packflow.flow.trajectory import Precision, Trajectory
 from packflow.model import PackFlow
-from packflow.structure import Crystal, CrystalBatch, Template, TemplateBatch
+from packflow.structure import Crystal, CrystalBatch, Template
 from packflow.structure.lattice import min_height, volume
 
 # Å3, and Å between opposite faces: no crystal of heavy atoms is denser or thinner
 MIN_VOLUME_PER_ATOM = 1.0
 MIN_HEIGHT = 1.0
-# float32 numbers of an atom alive at once, in units of the model's width; the attention keeps none of a pair
-LIVE_PER_TOKEN = 24
-
 StepCallback = Callable[[int], None]
-Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def sample(
     n_samples: int = 32,
     seed: int = 0,
     config: SampleConfig | None = None,
-    max_atoms: int = 4096,
+    max_atoms: int | None = None,
     on_step: StepCallback | None = None,
 ) -> list[Proposal]:
     """Sample packings of a template.
@@ -100,7 +96,7 @@ def sample(
         n_samples: Number of proposals.
         seed: 0 or more; proposal k is made from the noise of (seed, k).
         config: How the flow is integrated.
-        max_atoms: Atoms sampled at once, at least those of one crystal.
+        max_atoms: Atoms sampled at once, at least those of one crystal; None for as many as suit the device and its free memory.
         on_step: Called after each evaluation of the network with the number of proposals in the batch.
 
     Returns:
@@ -118,30 +114,31 @@ def sample_batches(
     model: PackFlow,
     draws: Iterable[Draw],
     config: SampleConfig | None = None,
-    max_atoms: int = 4096,
+    max_atoms: int | None = None,
     on_step: StepCallback | None = None,
 ) -> Iterator[list[Proposal]]:
     """Sample draws of any templates, batch by batch as they are done, so that finished proposals can be written at once.
+
+    A batch that runs out of memory is halved, and those that follow are no larger than what then went.
 
     Args:
         model: As for `sample`.
         draws: In the order in which they are wanted; any number, they are looked at batch by batch.
         config: How the flow is integrated.
-        max_atoms: Atoms sampled at once; a larger crystal is alone in its batch.
+        max_atoms: Atoms sampled at once; a larger crystal is alone in its batch. None as for `sample`.
         on_step: Called after each evaluation of the network with the number of proposals in the batch.
 
     Returns:
         Iterator over lists of proposals, those of the draws in their order.
 
     Raises:
-        InputError: max_atoms is below 1.
+        InputError: max_atoms is below 1, or, when it is met, a crystal that does not fit into the memory alone.
     """
-    if max_atoms < 1:
+    if max_atoms is not None and max_atoms < 1:
         raise InputError(f"max_atoms must be at least 1, got {max_atoms}")
-    return (sample_batch(model, batch, config, on_step) for batch in in_batches(draws, max_atoms))
+    return _sample_batches(Batches(model, config or SampleConfig(), on_step), draws, max_atoms or fitting(model))
 
 
-@torch.inference_mode()
 def sample_batch(
     model: PackFlow, draws: Sequence[Draw], config: SampleConfig | None = None, on_step: StepCallback | None = None
 ) -> list[Proposal]:
@@ -156,54 +153,57 @@ def sample_batch(
     Returns:
         One proposal for each draw, in their order.
     """
-    config = config or SampleConfig()
-    device = next(model.parameters()).device
-    templates = [draw.template for draw in draws]
-    batch = TemplateBatch.pack(templates).to(device)
-    generators = [generator_of(draw) for draw in draws]
-    positions, flow_lattice = noise_on(device, draws, generators)
-    centered = model.config.center_noise
-    with at_precision(config.precision, device.type):
-        *state, finite = integrate(
-            velocity=in_float32(partial(model.velocity, condition=model.condition(batch))),
-            positions=center(positions, batch) if centered else positions,
-            flow_lattice=flow_lattice,
-            atom_ptr=batch.atom_ptr,
-            stages=config.stages(),
-            center=centered,
-            noise=partial(noise_on, device, draws, generators),
-            on_stage=partial(on_step, len(draws)) if on_step else None,
-        )
-    crystals = to_crystals(model, state[0], state[1], batch)
-    of_each = zip(crystals.split(templates), draws, problems_of(crystals, finite), strict=True)
-    return [Proposal(crystal, draw.index, draw.seed, problem) for crystal, draw, problem in of_each]
+    return Batches(model, config or SampleConfig(), on_step).sample(draws)
 
 
-def noise_on(device: torch.device, draws: Sequence[Draw], generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-    """`noise_of`, on a device."""
-    positions, lattice = noise_of(draws, generators)
-    return positions.to(device), lattice.to(device)
+def _sample_batches(batches: Batches, draws: Iterable[Draw], max_atoms: int) -> Iterator[list[Proposal]]:
+    limit = max_atoms
+    for filled in in_batches(draws, max_atoms):
+        waiting = list(in_batches(filled, limit))[::-1]
+        while waiting:
+            batch = waiting.pop()
+            try:
+                proposals = batches.sample(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                batches.forget()
+                if len(batch) == 1:
+                    n_atoms = batch[0].template.n_atoms
+                    raise InputError(f"one crystal of {n_atoms} atoms does not fit into the memory: lower n_copies") from error
+                limit = max(1, sum(draw.template.n_atoms for draw in batch) // 2)
+                waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+                continue
+            yield proposals
 
 
-def at_precision(precision: Precision, device_type: str) -> torch.autocast:
-    """Context in which the network multiplies in that precision."""
-    return torch.autocast(device_type, torch.bfloat16, enabled=precision == "bf16")
+class Batches:
+    """Samples batch after batch; one of the same templates as the one before shares its trajectory."""
+
+    def __init__(self, model: PackFlow, config: SampleConfig, on_step: StepCallback | None) -> None:
+        """See `sample_batches`."""
+        self.model, self.on_step = model, on_step
+        self.stages, self.precision = config.stages(), config.precision
+        self.trajectory: Trajectory | None = None
+
+    def sample(self, draws: Sequence[Draw]) -> list[Proposal]:
+        """As `sample_batch`."""
+        templates = tuple(draw.template for draw in draws)
+        if self.trajectory is None or not same(self.trajectory.templates, templates):
+            self.forget()
+            self.trajectory = Trajectory(self.model, templates, self.stages, self.precision)
+        crystals, finite = self.trajectory.run(draws, partial(self.on_step, len(draws)) if self.on_step else None)
+        of_each = zip(crystals.split(templates), draws, problems_of(crystals, finite), strict=True)
+        return [Proposal(crystal, draw.index, draw.seed, problem) for crystal, draw, problem in of_each]
+
+    def forget(self) -> None:
+        """Give the memory of the last batch back."""
+        self.trajectory = None
 
 
-def in_float32(velocity: Velocity) -> Velocity:
-    """The same velocities in float32, whatever the network multiplied in."""
-
-    def converted(*state: Tensor) -> tuple[Tensor, Tensor]:
-        of_positions, of_lattice = velocity(*state)
-        return of_positions.float(), of_lattice.float()
-
-    return converted
-
-
-def to_crystals(model: PackFlow, positions: Tensor, flow_lattice: Tensor, template: TemplateBatch) -> CrystalBatch:
-    """From the units of the flow space to Å and degrees, centred."""
-    positions, lattice = model.space.decode(positions, flow_lattice, template)
-    return CrystalBatch(template, center(positions, template), lattice)
+def same(some: Sequence[object], others: Sequence[object]) -> bool:
+    """Whether two sequences hold the same objects."""
+    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 
 
 def problems_of(crystals: CrystalBatch, was_finite: Tensor) -> list[str]:
@@ -220,26 +220,3 @@ def problems_of(crystals: CrystalBatch, was_finite: Tensor) -> list[str]:
     cell_ok = (lattice > 0).all(1) & (min_height(lattice) > MIN_HEIGHT) & (volume(lattice) > MIN_VOLUME_PER_ATOM * template.atom_ptr.diff())
     words = ["" if c else "impossible cell" for c in cell_ok.tolist()]
     return [word if f else "not finite" for word, f in zip(words, finite.tolist(), strict=True)]
-
-
-def check_memory(model: PackFlow, largest: int, n_atoms: int, max_atoms: int) -> None:
-    """Refuse, before any work, batches that do not fit into the free memory of the machine.
-
-    Args:
-        model: On the device that is meant.
-        largest: Atoms of the largest crystal.
-        n_atoms: Atoms of all crystals.
-        max_atoms: Atoms sampled at once.
-
-    Raises:
-        InputError: max_atoms is below 1, or a batch does not fit.
-    """
-    if max_atoms < 1:
-        raise InputError(f"max_atoms must be at least 1, got {max_atoms}")
-    device = next(model.parameters()).device
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    at_once = max(largest, min(n_atoms, max_atoms))
-    needed = 4 * at_once * (LIVE_PER_TOKEN * model.config.d_model + 2 * model.config.d_feedforward)
-    if needed > free:
-        mend = "lower max_atoms" if at_once > largest else "lower n_copies"
-        raise InputError(f"{at_once} atoms at once need about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: {mend}")

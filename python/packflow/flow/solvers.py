@@ -8,7 +8,6 @@ so a score multiplied by l gives v' = l v + (l - 1) x / (1 - t), which replaces 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
@@ -18,14 +17,8 @@ from torch import Tensor
 
 from packflow.errors import InputError
 from packflow.flow.time_grid import LINEAR, TimeGrid
-from packflow.ops import ode
 
 SolverName = Literal["euler", "heun", "ab2", "multistep"]
-# (positions, flow_lattice, t_positions, t_lattice) -> (velocity_positions, velocity_lattice)
-Velocity = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-# Standard normal numbers of positions [n_atoms, 3] and flow lattice [n_crystals, 6].
-NoiseSource = Callable[[], tuple[Tensor, Tensor]]
-
 # (time, length) of each step, then the end (0, 0).
 Steps = list[tuple[float, float]]
 # Time at which the network is asked, and a, b, h, s, d, e of `packflow.ops.ode`.
@@ -191,56 +184,3 @@ def _tempered(update: Update, strength: Tensor, width: float) -> Tensor:
     level = 1 + drift * (1 - t)
     columns = [a + b * drift, b * level, h, s, d + e * drift, e * level]
     return torch.stack([torch.as_tensor(c, dtype=torch.float64).expand(strength.shape) for c in columns], dim=-1)
-
-
-@torch.no_grad()
-def integrate(
-    velocity: Velocity,
-    positions: Tensor,  # [n_atoms, 3]
-    flow_lattice: Tensor,  # [n_crystals, 6]
-    atom_ptr: Tensor,  # [n_crystals + 1]
-    stages: list[Stage],
-    center: bool = False,
-    noise: NoiseSource | None = None,
-    on_stage: Callable[[], None] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the stages of a solver from noise (t = 1) to data (t = 0) on a packed batch.
-
-    Args:
-        velocity: d(state)/dt; a PackFlow with its condition, or a closed formula. Times are [n_crystals].
-        positions: Noise in units of the flow space, float32 or float64; left as it is. [n_atoms, 3]
-        flow_lattice: Noise in units of the flow space, likewise. [n_crystals, 6]
-        atom_ptr: First atom of each crystal, then n_atoms, int32. [n_crystals + 1]
-        stages: From `solver_stages`.
-        center: Whether to keep the mean of each crystal's positions at the origin, as a model wants that starts from centered noise.
-        noise: Called before each update that adds noise.
-        on_stage: Called after each.
-
-    Returns:
-        Positions and flow lattice at t = 0, same shapes, and whether all numbers of a crystal were finite at every stage, bool
-        [n_crystals].
-    """
-    n_crystals, device, dtype = len(flow_lattice), positions.device, positions.dtype
-    if noise is None and any(stage.is_noisy for stage in stages):
-        raise InputError("noise must be given, since the stages add noise (eta above 0), got None")
-    state = (positions.contiguous().clone(), flow_lattice.contiguous().clone())
-    history = (torch.empty_like(state[0]), torch.empty_like(state[1]))
-    finite = torch.ones(n_crystals, dtype=torch.bool, device=device)
-    # One copy to the device, so that no stage waits for it.
-    coefficients = torch.stack([_of_each_crystal(stage, n_crystals) for stage in stages]).to(device, dtype)
-    for stage, of_stage in zip(stages, coefficients, strict=True):
-        times = (torch.full((n_crystals,), t, dtype=dtype, device=device) for t in (stage.t_positions, stage.t_lattice))
-        of_positions, of_lattice = velocity(*state, *times)
-        moved = (of_positions.contiguous(), of_lattice.contiguous())
-        drawn = noise() if noise is not None and stage.is_noisy else None
-        ode(state, moved, history, of_stage, atom_ptr, finite, drawn, center)
-        if on_stage:
-            on_stage()
-    return *state, finite
-
-
-def _of_each_crystal(stage: Stage, n_crystals: int) -> Tensor:
-    """Coefficients [n_crystals, 2, 6]."""
-    if stage.coefficients.dim() == 3 and len(stage.coefficients) != n_crystals:
-        raise InputError(f"stages must have coefficients of {n_crystals} crystals, got those of {len(stage.coefficients)}")
-    return stage.coefficients.expand(n_crystals, 2, 6)

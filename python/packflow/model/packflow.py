@@ -106,6 +106,40 @@ class Condition:
     position_scale: Tensor
 
 
+@dataclass(frozen=True)
+class Times:
+    """Flow times as the network sees them: of each crystal, or one row for all crystals.
+
+    positions: [n_crystals] or [1]
+    embedding: [n_crystals, d_model] or [1, d_model], of both times.
+    """
+
+    positions: Tensor
+    embedding: Tensor
+
+    def at(self, row: Tensor) -> Times:
+        """One of the rows, for all crystals. [1] int64"""
+        return Times(self.positions.index_select(0, row), self.embedding.index_select(0, row))
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The different templates of a batch that holds some of them many times.
+
+    template: each once.
+    atoms:    [n_atoms of the batch] int64, row of each atom there.
+    bonds:    [n_bonds of the batch] int64, row of each directed bond there.
+    """
+
+    template: TemplateBatch
+    atoms: Tensor
+    bonds: Tensor
+
+    def to(self, device: torch.device | str) -> Kinds:
+        """The same on another device."""
+        return Kinds(self.template.to(device), self.atoms.to(device), self.bonds.to(device))
+
+
 class PackFlow(nn.Module):
     """Transformer over the heavy atoms of a unit cell that predicts both velocities (paper, section 4.1).
 
@@ -135,23 +169,25 @@ class PackFlow(nn.Module):
         """The space that the flow runs in."""
         return self.config.space
 
-    def condition(self, template: TemplateBatch) -> Condition:
-        """Embed what does not change along a trajectory: atoms and bonds."""
-        atom_embedding = self.embed_atoms(atom_inputs(template, self.config.atom_encoding))
-        if self.config.place_embedding:
-            atom_embedding = atom_embedding + place_embedding(template.n_atoms, self.config.d_model, atom_embedding.device)
-        bonds = bond_table(template.bond_index, template.atom_ptr)
-        if self.config.bonds == "bias":
-            rows = misaligned_rows(template) if self.config.compat else slice(None)
-            edge_bias = self.bond_bias(template.bond_features[rows][bonds.order].float()).float()
+    def condition(self, template: TemplateBatch, kinds: Kinds | None = None) -> Condition:
+        """Embed what does not change along a trajectory: atoms and bonds.
+
+        Args:
+            template: The batch.
+            kinds: Its different templates, which are then embedded once each.
+        """
+        if kinds is None or self.config.place_embedding:  # with it no two crystals are alike
+            atom_embedding, bond_bias = self.embed_template(template)
         else:
-            if self.config.bonds == "gnn":
-                atom_embedding = self.bond_gnn(atom_embedding, template.bond_index, template.bond_features)
-            bonds = bond_table(template.bond_index[:, :0], template.atom_ptr)
-            edge_bias = atom_embedding.new_zeros(0, self.config.n_heads, dtype=torch.float32)
+            atom_embedding, bond_bias = self.embed_template(kinds.template)
+            atom_embedding = atom_embedding[kinds.atoms]
+            bond_bias = bond_bias[kinds.bonds] if bond_bias is not None else None
+        bond_index = template.bond_index if bond_bias is not None else template.bond_index[:, :0]
+        bonds = bond_table(bond_index, template.atom_ptr)
+        no_bias = atom_embedding.new_zeros(0, self.config.n_heads, dtype=torch.float32)
         return Condition(
             atom_embedding=atom_embedding,
-            edge_bias=edge_bias,
+            edge_bias=bond_bias[bonds.order].float() if bond_bias is not None else no_bias,
             crystal_index=template.crystal_index,
             n_atoms=template.atom_ptr.diff().float()[:, None],
             atom_ptr=template.atom_ptr,
@@ -160,12 +196,32 @@ class PackFlow(nn.Module):
             position_scale=self.space.position_scale(template)[template.crystal_index, None],
         )
 
+    def embed_template(self, template: TemplateBatch) -> tuple[Tensor, Tensor | None]:
+        """Embeddings of atoms [n_atoms, d_model], and bias of the directed bonds [n_bonds, n_heads] where the attention has one."""
+        atom_embedding = self.embed_atoms(atom_inputs(template, self.config.atom_encoding))
+        if self.config.place_embedding:
+            atom_embedding = atom_embedding + place_embedding(template.n_atoms, self.config.d_model, atom_embedding.device)
+        if self.config.bonds == "bias":
+            rows = misaligned_rows(template) if self.config.compat else slice(None)
+            return atom_embedding, self.bond_bias(template.bond_features[rows].float())
+        if self.config.bonds == "gnn":
+            atom_embedding = self.bond_gnn(atom_embedding, template.bond_index, template.bond_features)
+        return atom_embedding, None
+
+    def times(self, t_positions: Tensor, t_lattice: Tensor) -> Times:
+        """Embed flow times; the times of a whole trajectory can be embedded at once.
+
+        Args:
+            t_positions: 0 = data, 1 = noise. [n]
+            t_lattice: Likewise. [n]
+        """
+        return Times(t_positions, self.embed_t_positions(t_positions) + self.embed_t_lattice(t_lattice))
+
     def velocity(
         self,
         positions: Tensor,  # [n_atoms, 3]
         flow_lattice: Tensor,  # [n_crystals, 6]
-        t_positions: Tensor,  # [n_crystals]
-        t_lattice: Tensor,  # [n_crystals]
+        times: Times,
         condition: Condition,
     ) -> tuple[Tensor, Tensor]:
         """Velocities d(state)/dt of positions and lattice.
@@ -173,21 +229,21 @@ class PackFlow(nn.Module):
         Args:
             positions: In units of the flow space. [n_atoms, 3]
             flow_lattice: In units of the flow space. [n_crystals, 6]
-            t_positions: 0 = data, 1 = noise. [n_crystals]
-            t_lattice: Likewise. [n_crystals]
+            times: From `times`, of each crystal or one for all.
             condition: From `condition` of the same template batch.
 
         Returns:
             velocity_positions [n_atoms, 3] and velocity_lattice [n_crystals, 6].
         """
-        per_crystal = self.embed_lattice(flow_lattice) + self.embed_t_positions(t_positions) + self.embed_t_lattice(t_lattice)
+        per_crystal = self.embed_lattice(flow_lattice) + times.embedding
         x = self.embed_positions(positions) + condition.atom_embedding + per_crystal[condition.crystal_index]  # eq. 9
         x = self.encoder(x, condition.edge_bias, condition.atom_ptr, condition.bonds)
-        pooled = torch.zeros_like(per_crystal).index_add(0, condition.crystal_index, x) / condition.n_atoms
+        pooled = x.new_zeros(per_crystal.shape).index_add(0, condition.crystal_index, x) / condition.n_atoms
         velocity = self.head_positions(x)
         if self.refinements:
+            t = times.positions.expand(len(flow_lattice))
             with torch.autocast(x.device.type, enabled=False):  # bond lengths need more digits than half precision has
-                velocity = self.refined(x.float(), velocity.float(), positions, t_positions, condition)
+                velocity = self.refined(x.float(), velocity.float(), positions, t, condition)
         return velocity, self.head_lattice(pooled)
 
     def refined(self, x: Tensor, velocity: Tensor, positions: Tensor, t_positions: Tensor, condition: Condition) -> Tensor:
@@ -217,5 +273,5 @@ class PackFlow(nn.Module):
         t_lattice: Tensor,  # [n_crystals]
         template: TemplateBatch,
     ) -> tuple[Tensor, Tensor]:
-        """`velocity` of a template; along a trajectory, call `condition` once and `velocity` at each step."""
-        return self.velocity(positions, flow_lattice, t_positions, t_lattice, self.condition(template))
+        """`velocity` of a template; along a trajectory, call `condition` and `times` once and `velocity` at each step."""
+        return self.velocity(positions, flow_lattice, self.times(t_positions, t_lattice), self.condition(template))
