@@ -61,7 +61,7 @@ def random_state(sizes: list[int]) -> list[Tensor]:
 def padded_velocity(model: PackFlow, template: TemplateBatch, state: list[Tensor]) -> tuple[Tensor, Tensor]:
     """The same network on padded tokens with a dense bias, all of it computed anew: what the authors' released code does."""
     condition = model.condition(template)
-    sizes, place = template.sizes, places(template.sizes)
+    sizes, place = template.sizes, tuple(x.to(template.atom_ptr.device) for x in places(template.sizes))
     positions, flow_lattice, t_positions, t_lattice = state
     per_crystal = model.embed_lattice(flow_lattice) + model.embed_t_positions(t_positions) + model.embed_t_lattice(t_lattice)
     tokens = model.embed_positions(positions) + condition.atom_embedding
@@ -73,7 +73,7 @@ def padded_velocity(model: PackFlow, template: TemplateBatch, state: list[Tensor
         x = x + layer.attention_out(attended)
         x = x + layer.feedforward_out(gelu(layer.feedforward_in(layer.norm_feedforward(x)), approximate="tanh"))
     x = model.encoder.norm(x)
-    real = (torch.arange(max(sizes)) < torch.tensor(sizes)[:, None])[:, :, None]
+    real = (torch.arange(max(sizes)) < torch.tensor(sizes)[:, None])[:, :, None].to(x.device)
     return model.head_positions(x)[place], model.head_lattice((x * real).sum(1) / condition.n_atoms)
 
 
@@ -81,8 +81,8 @@ def dense_bias(sizes: list[int], bonds: BondTable, place: tuple[Tensor, Tensor],
     """Bias of every pair, -inf for padding. [n_crystals, n_heads, largest, largest]"""
     largest, (crystal, position) = max(sizes), place
     source = torch.repeat_interleave(bonds.row_ptr.diff().long())
-    padding = torch.arange(largest) >= torch.tensor(sizes)[:, None]
-    bias = torch.zeros(len(sizes), largest, largest, edge_bias.shape[1]).masked_fill(padding[:, None, :, None], -torch.inf)
+    padding = (torch.arange(largest) >= torch.tensor(sizes)[:, None]).to(edge_bias.device)
+    bias = edge_bias.new_zeros(len(sizes), largest, largest, edge_bias.shape[1]).masked_fill(padding[:, None, :, None], -torch.inf)
     bias = bias.index_put((crystal[source], position[source], position[bonds.column.long()]), edge_bias, accumulate=True)
     return bias.permute(0, 3, 1, 2)
 
