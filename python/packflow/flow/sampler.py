@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from packflow.errors import InputError
+from packflow.flow.acceptance import Checks, accepted
 from packflow.flow.draws import Draw, draws_of, generator_of, in_batches, noise_of
 from packflow.flow.path import center
 from packflow.flow.solvers import SolverName, Stage, Velocity, integrate, solver_stages
@@ -69,16 +70,22 @@ class SampleConfig:
 class Proposal:
     """One sampled packing.
 
-    crystal: heavy atoms and cell.
-    index:   its number in the set; with the seed it determines the noise, whatever else is sampled with it.
-    seed:    of the set.
-    problem: why it cannot be used as a crystal; empty if it can.
+    crystal:  heavy atoms and cell.
+    index:    its number in the set; with the seed, and the attempt where that is not 0, it determines the noise, whatever else is sampled.
+    seed:     of the set.
+    problem:  why it cannot be used as a crystal; empty if it can.
+    flag:     why it is implausible, see `packflow.flow.validity.flags_of`, or its problem; empty if it is not, or was not judged.
+    attempt:  0, or which sample in place of a flagged one it is, see `packflow.flow.acceptance.accepted`.
+    rejected: flags of the other samples of this index.
     """
 
     crystal: Crystal
     index: int
     seed: int
     problem: str = ""
+    flag: str = ""
+    attempt: int = 0
+    rejected: tuple[str, ...] = ()
 
 
 def sample(
@@ -89,10 +96,12 @@ def sample(
     config: SampleConfig | None = None,
     max_atoms: int = 4096,
     on_step: StepCallback | None = None,
+    checks: Checks | None = None,
 ) -> list[Proposal]:
     """Sample packings of a template.
 
-    The proposals of a seed do not depend on how many are sampled, on max_atoms or on the number of threads, but for rounding.
+    The proposals of a seed do not depend on how many are sampled, on max_atoms or on the number of threads, but for rounding. Those
+    that replace flagged ones depend on how many are sampled.
 
     Args:
         model: From `packflow.load`, on the device where the work is to be done.
@@ -102,6 +111,7 @@ def sample(
         config: How the flow is integrated.
         max_atoms: Atoms sampled at once, at least those of one crystal.
         on_step: Called after each evaluation of the network with the number of proposals in the batch.
+        checks: Limits beyond which a proposal is flagged; with a budget above 1 it is then replaced by a fresh sample.
 
     Returns:
         n_samples proposals in the order of their index.
@@ -111,7 +121,7 @@ def sample(
     """
     draws = draws_of(template, n_samples, seed)
     check_memory(model, template.n_atoms, n_samples * template.n_atoms, max_atoms)
-    return [proposal for batch in sample_batches(model, draws, config, max_atoms, on_step) for proposal in batch]
+    return [proposal for batch in sample_batches(model, draws, config, max_atoms, on_step, checks) for proposal in batch]
 
 
 def sample_batches(
@@ -120,6 +130,7 @@ def sample_batches(
     config: SampleConfig | None = None,
     max_atoms: int = 4096,
     on_step: StepCallback | None = None,
+    checks: Checks | None = None,
 ) -> Iterator[list[Proposal]]:
     """Sample draws of any templates, batch by batch as they are done, so that finished proposals can be written at once.
 
@@ -129,6 +140,7 @@ def sample_batches(
         config: How the flow is integrated.
         max_atoms: Atoms sampled at once; a larger crystal is alone in its batch.
         on_step: Called after each evaluation of the network with the number of proposals in the batch.
+        checks: As for `sample`; each batch has its flagged proposals replaced before the next one begins.
 
     Returns:
         Iterator over lists of proposals, those of the draws in their order.
@@ -138,7 +150,8 @@ def sample_batches(
     """
     if max_atoms < 1:
         raise InputError(f"max_atoms must be at least 1, got {max_atoms}")
-    return (sample_batch(model, batch, config, on_step) for batch in in_batches(draws, max_atoms))
+    at_once = partial(sample_batch, model, config=config, on_step=on_step)
+    return (accepted(at_once, batch, checks or Checks()) for batch in in_batches(draws, max_atoms))
 
 
 @torch.inference_mode()
