@@ -94,5 +94,6 @@ def summary(store: Store, n_new: int, seconds: float) -> str:
     """What is in the store, and how fast it came."""
     total = store.plan.n_proposals
     there = f"{store.n_done} proposals" if store.n_done == total else f"{store.n_done} of {total} proposals"
+    failed = f"{store.n_done - store.n_usable} failed"
     speed = f"{n_new} in this run, {n_new / seconds:.1f} per second" if n_new else "all of them were there"
-    return f"{there}; {speed}\n{store.tally.text(store.sampling.checks.budget)}\nwritten: {store.path}"
+    return f"{there}, {failed}; {speed}\n{store.tally.text(store.sampling.checks.budget)}\nwritten: {store.path}"

@@ -116,12 +116,13 @@ class Tally:
         return 100 * (self.n_proposals - self.n_flagged) / self.n_sampled if self.n_sampled else float("nan")
 
     def text(self, budget: int) -> str:
-        """Lines for a user: the acceptance rate, reasons, and with a budget above 1 what it did not suffice for."""
+        """Lines for a user: the acceptance rate, reasons, and with a budget above 1 whether it sufficed."""
         if not self.n_sampled:
             return "nothing was sampled"
         lines = [f"acceptance {self.acceptance:.1f} %: {self.n_proposals - self.n_flagged} of {self.n_sampled} samples are valid"]
         if self.reasons:
-            lines.append("flagged: " + ", ".join(f"{kind} {n}" for kind, n in Counter(self.reasons).most_common()))
+            lines.append("flagged for " + ", ".join(f"{kind} {n}" for kind, n in Counter(self.reasons).most_common()))
         if budget > 1:
-            lines.append(f"{self.n_flagged} of {self.n_proposals} proposals stayed invalid within the budget of {budget} samples")
+            stayed = f"{self.n_flagged} of {self.n_proposals} proposals" if self.n_flagged else "no proposal"
+            lines.append(f"{stayed} stayed flagged within the budget of {budget} samples each")
         return "\n".join(lines)
