@@ -98,7 +98,7 @@ def test_sample_valid_only_ends(weights, tmp_path, capfd):
         (["C", "--max-clash", "101"], "max_clash must be a percentage from 0 to 100, got 101.0"),
         (["C", "--min-bonds-valid", "-1"], "min_bonds_valid must be a percentage from 0 to 100"),
         (["C", "--min-density", "3"], "min_density must be below max_density, got 3.0 and 3.0 g/cm3"),
-        (["C", "--max-density", "nan"], "max_density must be a finite number of g/cm3"),
+        (["C", "--max-density", "-1"], "max_density must be a finite number of g/cm3, 0 or more, got -1.0"),
         (["C", "--device", "tpu9"], "device must be cpu or cuda"),
         (["C", "--model", "/nowhere/at-all"], "is neither installed or released"),
     ],
