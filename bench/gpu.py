@@ -27,7 +27,7 @@ import packflow
 from packflow import ops
 from packflow.flow.draws import draws_of
 from packflow.flow.integrate import Integration
-from packflow.flow.sampler import Batches, SampleConfig
+from packflow.flow.sampler import SampleConfig, Sampler
 from packflow.flow.trajectory import DTYPES, at_precision
 from packflow.model import ModelConfig, PackFlow
 from packflow.model.inference import for_inference
@@ -82,22 +82,22 @@ def sample() -> None:
             row: dict[str, object] = {"case": f"sample, multistep:20, {precision}", "atoms_at_once": max_atoms}
             for name, method in (("replayed", replay), ("launched", lambda self, number: self._advance())):
                 Integration._replay = method  # type: ignore[method-assign]
-                batches = Batches(model, SampleConfig(20, "multistep", precision=precision), None)
+                sampler = Sampler(model, SampleConfig(20, "multistep", precision=precision))
                 seconds = []
                 for _ in range(4):
                     torch.cuda.synchronize()
                     start = time.perf_counter()
-                    batches.sample(draws)
+                    sampler.sample(draws)
                     torch.cuda.synchronize()
                     seconds.append(time.perf_counter() - start)
                 row[f"{name}_proposals_per_s"] = len(draws) / statistics.median(seconds[1:])
                 row[f"{name}_first_s"] = seconds[0]
                 torch.cuda.synchronize()
                 start = time.perf_counter()
-                assert batches.trajectory is not None
+                assert sampler.trajectory is not None
                 with torch.inference_mode():
-                    x = batches.trajectory.integration.state
-                    batches.trajectory.integration.run(torch.randn_like(x[0]), torch.randn_like(x[1]))
+                    x = sampler.trajectory.integration.state
+                    sampler.trajectory.integration.run(torch.randn_like(x[0]), torch.randn_like(x[1]))
                 torch.cuda.synchronize()
                 row[f"{name}_integration_per_s"] = len(draws) / (time.perf_counter() - start)
             row["peak_bytes_per_atom"] = torch.cuda.max_memory_allocated() / max_atoms
@@ -106,7 +106,7 @@ def sample() -> None:
 
 
 def attention() -> None:
-    """Both dtypes, ragged and equal batches."""
+    """Both dtypes, ragged and equal sampler."""
     for dtype, bound in ((torch.float32, 2e-3), (torch.bfloat16, 2e-2)):
         for name, sizes in (("256 x 60", [60] * 256), ("64 x 250", [250] * 64), ("256 ragged", ragged() * 8)):
             attention_of(f"{name}, 8 x 32, {str(dtype)[6:]}", sizes, dtype, bound)

@@ -1,6 +1,7 @@
 """The packflow command as a user types it: results, and one line for each thing that cannot be done."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,42 @@ def test_sample(weights, tmp_path, capfd):
     assert again["a"].to_pylist() == pytest.approx(table["a"].to_pylist()[:2], abs=1e-3)
 
 
+LENIENT = ("--max-clash", "100", "--min-bonds-valid", "0", "--min-density", "0", "--max-density", "100")
+
+
+def test_sample_valid_only(weights, tmp_path, capfd):
+    words = ("NC(N)=O", "--n-copies", "2", "--n-samples", "8", "--seed", "4", *LENIENT)
+    assert sample(weights, tmp_path / "all", *words) == 0
+    rows = pq.read_table(tmp_path / "all" / "proposals.parquet").to_pylist()
+    n_valid = sum(not row["flag"] for row in rows)
+    assert 0 < n_valid < 8
+    printed = capfd.readouterr().out
+    assert f"acceptance {100 * n_valid / 8:.1f} %: {n_valid} of 8 samples are valid" in printed
+    assert "flagged for cell" in printed
+    assert "budget" not in printed
+    assert sample(weights, tmp_path / "valid", *words, "--valid-only", "--budget", "20") == 0
+    rows = pq.read_table(tmp_path / "valid" / "proposals.parquet").to_pylist()
+    n_sampled = sum(1 + len(row["rejected"]) for row in rows)
+    assert n_sampled > 8
+    assert [(row["index"], row["flag"], row["attempt"]) for row in rows] == [(k, "", len(row["rejected"])) for k, row in enumerate(rows)]
+    printed = capfd.readouterr().out
+    assert f"acceptance {100 * 8 / n_sampled:.1f} %: 8 of {n_sampled} samples are valid" in printed
+    assert "no proposal stayed flagged within the budget of 20 samples each" in printed
+    run = json.loads((tmp_path / "valid" / "run.json").read_text())
+    assert run["checks"] == {
+        "limits": {"max_clash": 100, "min_bonds_valid": 0, "min_density": 0, "max_density": 100},
+        "budget": 20,
+    }
+
+
+def test_sample_valid_only_ends(weights, tmp_path, capfd):
+    """Weights that never make a crystal: the budget is spent, the proposals are there with their flags."""
+    assert sample(weights, tmp_path / "a", "NC(N)=O", "--n-samples", "3", "--valid-only", "--budget", "2", "--max-density", "0.71") == 0
+    assert "acceptance 0.0 %: 0 of 6 samples are valid" in (printed := capfd.readouterr().out)
+    assert "3 of 3 proposals stayed flagged within the budget of 2 samples each" in printed
+    assert all(pq.read_table(tmp_path / "a" / "proposals.parquet")["flag"].to_pylist())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -56,6 +93,12 @@ def test_sample(weights, tmp_path, capfd):
         (["C", "--seed", "-1"], "seed must be 0 or more"),
         (["C", "--threads", "-1"], "threads must be 0 or more"),
         (["c1ccccc1", "--n-copies", "100000000"], "lower n_copies"),
+        (["C", "--valid-only", "--budget", "0"], "budget must be at least 1 sample of a proposal, got 0"),
+        (["C", "--budget", "7"], "--budget is for --valid-only, got --budget 7 without it"),
+        (["C", "--max-clash", "101"], "max_clash must be a percentage from 0 to 100, got 101.0"),
+        (["C", "--min-bonds-valid", "-1"], "min_bonds_valid must be a percentage from 0 to 100"),
+        (["C", "--min-density", "3"], "min_density must be below max_density, got 3.0 and 3.0 g/cm3"),
+        (["C", "--max-density", "-1"], "max_density must be a finite number of g/cm3, 0 or more, got -1.0"),
         (["C", "--device", "tpu9"], "device must be cpu or cuda"),
         (["C", "--model", "/nowhere/at-all"], "is neither installed or released"),
     ],

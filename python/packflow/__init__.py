@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from packflow.data.dataset import CrystalDataset
     from packflow.data.prepare import prepare
     from packflow.errors import InputError
+    from packflow.flow.acceptance import Checks
     from packflow.flow.sampler import Proposal, SampleConfig, sample
+    from packflow.flow.validity import Limits
     from packflow.model.pretrained import load
     from packflow.structure import Crystal, CrystalBatch, Molecule, Template, TemplateBatch
 
@@ -28,14 +30,18 @@ _PUBLIC = {
     "sample": "packflow.flow.sampler",
     "SampleConfig": "packflow.flow.sampler",
     "Proposal": "packflow.flow.sampler",
+    "Checks": "packflow.flow.acceptance",
+    "Limits": "packflow.flow.validity",
     "InputError": "packflow.errors",
 }
 
 __all__ = [
+    "Checks",
     "Crystal",
     "CrystalBatch",
     "CrystalDataset",
     "InputError",
+    "Limits",
     "Molecule",
     "Proposal",
     "SampleConfig",

@@ -25,6 +25,9 @@ SCHEMA = pa.schema(
         ("density", pa.float64()),
         ("clash_percent", pa.float64()),
         ("problem", pa.string()),
+        ("flag", pa.string()),
+        ("attempt", pa.int64()),
+        ("rejected", pa.list_(pa.string())),
         ("atomic_numbers", pa.list_(pa.int32())),
         ("positions", pa.list_(pa.float32())),
     ]
@@ -35,8 +38,9 @@ def rows_of(proposals: Sequence[Proposal]) -> list[dict[str, object]]:
     """A row of SCHEMA for each proposal; metrics of proposals with a problem are missing.
 
     Columns: index, seed, smiles, n_copies, a, b, c (Å), alpha, beta, gamma (degrees), volume (Å3), density (g/cm3, with the implicit
-    hydrogens), clash_percent, problem (empty if it is a crystal), atomic_numbers and positions (x, y, z of each atom in a row; Å, c
-    along z, molecules whole).
+    hydrogens), clash_percent, problem (empty if it is a crystal), flag (why it is implausible, empty if it is not), attempt (0, or which
+    sample in place of a flagged one it is), rejected (flags of the other samples of this index), atomic_numbers and positions (x, y, z of
+    each atom in a row; Å, c along z, molecules whole).
     """
     metrics: list[tuple[float | None, float | None]] = [(None, None)] * len(proposals)
     good = [place for place, p in enumerate(proposals) if not p.problem]
@@ -55,11 +59,20 @@ def rows_of(proposals: Sequence[Proposal]) -> list[dict[str, object]]:
             "density": dense,
             "clash_percent": clashing,
             "problem": p.problem,
+            "flag": p.flag,
+            "attempt": p.attempt,
+            "rejected": p.rejected,
             "atomic_numbers": p.crystal.template.atomic_numbers,
             "positions": p.crystal.positions.ravel(),
         }
         for p, (dense, clashing) in zip(proposals, metrics, strict=True)
     ]
+
+
+def proposal_of(row: Mapping[str, Any]) -> Proposal:
+    """The proposal of a row, positions rounded to float32."""
+    about = row["index"], row["seed"], row["problem"], row["flag"], row["attempt"], tuple(row["rejected"])
+    return Proposal(crystal_of(row), *about)
 
 
 def crystal_of(row: Mapping[str, Any]) -> Crystal:

@@ -42,6 +42,25 @@ def test_sample_continue_export_and_judge(sample, folder, capfd, rows_in):
     assert capfd.readouterr().err == "packflow export: cifs exists already; choose another name or remove it\n"
 
 
+def test_valid_only(sample, folder, capfd, rows_in):
+    lenient = ("--max-clash", "100", "--min-bonds-valid", "0", "--min-density", "0", "--max-density", "100")
+    assert sample("--valid-only", "--budget", "20", *lenient) == 0
+    rows = rows_in(folder / "store")
+    assert not any(row["flag"] for row in rows)
+    n_sampled = sum(1 + len(row["rejected"]) for row in rows)
+    acceptance = f"acceptance {100 * 8 / n_sampled:.1f} %: 8 of {n_sampled} samples are valid\nflagged for "
+    printed = capfd.readouterr().out
+    assert acceptance in printed
+    assert "no proposal stayed flagged within the budget of 20 samples each" in printed
+    # the same is said of what was there
+    assert sample("--valid-only", "--budget", "20", *lenient) == 0
+    assert acceptance in capfd.readouterr().out
+    assert sample() == 2
+    assert "store was begun with budget 20, got 1" in capfd.readouterr().err
+    assert main(["export", "store", "cifs", "--valid-only"]) == 0
+    assert "written: cifs, 8 structures" in capfd.readouterr().out
+
+
 def test_invalid_rows(sample, folder, capfd, rows_in):
     (folder / "bad.csv").write_text(INPUT + "C((,broken,,\n")
     assert sample(source="bad.csv") == 2
@@ -78,6 +97,8 @@ def test_units_that_were_given_up(sample, capfd, monkeypatch):
         (["sample", "--input", "m.csv", "--n-copies", "100000000", "--out", "o"], "lower n_copies"),
         (["sample", "--input", "m.csv", "--max-atoms", "0", "--out", "o"], "max_atoms must be at least 1"),
         (["sample", "--input", "m.csv", "--seed", "-1", "--out", "o"], "seed must be 0 or more"),
+        (["sample", "--input", "m.csv", "--valid-only", "--budget", "-1", "--out", "o"], "budget must be at least 1"),
+        (["export", "nothing", "o", "--all", "--valid-only"], "all and valid-only exclude each other, got both"),
         (["export", "nothing", "o"], "nothing is no store of a campaign"),
     ],
 )

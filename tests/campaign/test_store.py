@@ -30,7 +30,7 @@ def begun(model, jobs, config, tmp_path):
 
 def test_what_is_in_it(begun, jobs):
     manifest = json.loads((begun / "manifest.json").read_text())
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == 2
     assert manifest["made_of"]["sample"]["n_steps"] == 3
     assert (manifest["n_jobs"], manifest["n_proposals"]) == (3, 12)
     assert sorted(contents(begun)) == ["jobs.csv", "manifest.json", "shards/00000/00000000.parquet", "shards/00000/00000001.parquet"]
@@ -80,7 +80,7 @@ def first_shard(change):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (with_manifest(lambda m: {**m, "format_version": 2}), "format version 2, this packflow reads 1"),
+        (with_manifest(lambda m: {**m, "format_version": 3}), "format version 3, this packflow reads 2"),
         (with_manifest(lambda m: {**m, "format": "other"}), "not that of a campaign"),
         (with_manifest(lambda m: []), "not that of a campaign"),
         (with_manifest(lambda m: {k: v for k, v in m.items() if k != "made_of"}), "made_of or unit_atoms is missing"),

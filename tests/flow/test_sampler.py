@@ -9,7 +9,7 @@ import torch
 from packflow.errors import InputError
 from packflow.flow.draws import Draw, generator_of, in_batches, noise_of
 from packflow.flow.memory import AT_ONCE, bytes_per_atom, check_memory, fitting
-from packflow.flow.sampler import Batches, SampleConfig, problems_of, sample, sample_batch, sample_batches
+from packflow.flow.sampler import SampleConfig, Sampler, problems_of, sample, sample_batch, sample_batches
 from packflow.flow.time_grid import TimeGrid
 from packflow.flow.trajectory import Trajectory, kinds_of
 from packflow.model import ModelConfig, PackFlow
@@ -291,9 +291,9 @@ def test_gpu_replays_a_captured_stage(model, config):
     """Batch after batch through the same graph; noise comes from the host, so nothing is captured with it."""
     draws = [Draw(ASPIRIN, index, 3) for index in range(6)]
     on_gpu = copy.deepcopy(model).cuda()
-    batches = Batches(on_gpu, config, None)
-    got = [p for k in (0, 2, 4) for p in batches.sample(draws[k : k + 2])]
-    assert (batches.trajectory.integration.graph is None) == (config.eta > 0)
+    sampler = Sampler(on_gpu, config)
+    got = [p for k in (0, 2, 4) for p in sampler.sample(draws[k : k + 2])]
+    assert (sampler.trajectory.integration.graph is None) == (config.eta > 0)
     for draw, proposal in zip(draws, got, strict=True):
         alone = sample_batch(model, [draw], config)[0]
         np.testing.assert_allclose(proposal.crystal.positions, alone.crystal.positions, atol=1e-2)

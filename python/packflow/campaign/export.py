@@ -19,13 +19,13 @@ from packflow.structure.cif import cif_text, to_ase
 
 FORMATS = ("cif", "extxyz", "db")
 # columns that are kept beside the atoms
-KEPT = ("name", "smiles", "n_copies", "index", "seed", "density", "clash_percent", "problem")
+KEPT = ("name", "smiles", "n_copies", "index", "seed", "density", "clash_percent", "problem", "flag")
 
 Row = dict[str, Any]
 Write = Callable[[list[tuple[Row, Crystal]]], None]
 
 
-def export(store: str | Path, out: str | Path, kind: str = "cif", everything: bool = False) -> int:
+def export(store: str | Path, out: str | Path, kind: str = "cif", everything: bool = False, valid_only: bool = False) -> int:
     """Write the proposals of a store, also of one that is not finished.
 
     Args:
@@ -33,25 +33,29 @@ def export(store: str | Path, out: str | Path, kind: str = "cif", everything: bo
         out: Must not exist: a folder with a folder per molecule for "cif", a file for the others. It appears when it is complete.
         kind: "cif", "extxyz" (extended XYZ) or "db" (ASE database).
         everything: Proposals with a problem too.
+        valid_only: Only proposals without a flag.
 
     Returns:
         Number of structures written.
 
     Raises:
-        InputError: no such format, out exists or cannot be written, store is no store or holds a damaged shard.
+        InputError: no such format, both everything and valid_only, out exists or cannot be written, store is no store or holds a
+            damaged shard.
     """
     store, out = Path(store), Path(out)
     if kind not in FORMATS:
         raise InputError(f"format must be one of {', '.join(FORMATS)}, got {kind!r}")
+    if everything and valid_only:
+        raise InputError("all and valid-only exclude each other, got both")
     if out.exists():
         raise InputError(f"{out} exists already; choose another name or remove it")
     read_manifest(store)
-    n_written = 0
+    n_written, unwanted = 0, "flag" if valid_only else "problem"
     writer = {"cif": cif_folder, "extxyz": xyz_file, "db": database}[kind]
     try:
         with complete_or_gone(out) as partial, writer(partial) as write:
             for path in shard_paths(store):
-                rows = [row for row in read_shard(path).to_pylist() if everything or not row["problem"]]
+                rows = [row for row in read_shard(path).to_pylist() if everything or not row[unwanted]]
                 write([(row, crystal_of(row)) for row in rows])
                 n_written += len(rows)
     except OSError as error:

@@ -14,7 +14,7 @@ from packflow.campaign.plan import Plan
 from packflow.errors import InputError
 from packflow.model import PackFlow
 
-FORMAT, FORMAT_VERSION = "packflow campaign", 1
+FORMAT, FORMAT_VERSION = "packflow campaign", 2
 MANIFEST, LOCK = "manifest.json", ".lock"
 
 
@@ -56,7 +56,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(f"{file} is not that of a campaign; nothing in {path} was changed")
     if found.get("format_version") != FORMAT_VERSION:
-        raise InputError(f"{file} has format version {found.get('format_version')}, this packflow reads {FORMAT_VERSION}: update packflow")
+        raise InputError(
+            f"{file} has format version {found.get('format_version')}, this packflow reads {FORMAT_VERSION}: use that which wrote it"
+        )
     if not isinstance(found.get("made_of"), dict) or not isinstance(found.get("unit_atoms"), int):
         raise InputError(f"{file} is damaged, made_of or unit_atoms is missing: the shards beside it are untouched")
     return found

@@ -11,6 +11,7 @@ from packflow.campaign.plan import Unit
 from packflow.campaign.shard import Result, Sampling, sample_unit
 from packflow.campaign.store import Store, open_store
 from packflow.errors import InputError
+from packflow.flow.acceptance import Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
@@ -26,6 +27,7 @@ def run(
     seed: int = 0,
     max_atoms: int = 4096,
     engine: Engine | None = None,
+    checks: Checks | None = None,
 ) -> Iterator[Result]:
     """Sample all jobs into a store and yield what was written, or go on where an earlier call was cut off.
 
@@ -39,6 +41,7 @@ def run(
         seed: Of all jobs; proposal k of a job is made from the noise of (seed, k), as by `packflow.sample`.
         max_atoms: Atoms sampled at once.
         engine: `here`, or one of `processes` and `cluster` with `functools.partial`.
+        checks: Limits beyond which a proposal is flagged; with a budget above 1 it is then replaced by a fresh sample.
 
     Returns:
         Results of the units that had no shard, each when its shard is on the disk; those that were given up have a problem.
@@ -46,7 +49,7 @@ def run(
     Raises:
         InputError: as `open_store`, now; a shard cannot be written, in the iterator.
     """
-    opened = open_store(store, model, jobs, config, seed, max_atoms)
+    opened = open_store(store, model, jobs, config, seed, max_atoms, checks)
     return carry_on(model, opened, engine)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,12 +11,13 @@ import pyarrow.parquet as pq
 
 from packflow.campaign.plan import Unit
 from packflow.errors import InputError
+from packflow.flow.acceptance import Checks, Tally
 from packflow.flow.sampler import Proposal, SampleConfig, sample_batches
 from packflow.model import PackFlow
-from packflow.proposal_table import SCHEMA, crystal_of, rows_of
+from packflow.proposal_table import SCHEMA, proposal_of, rows_of
 
 COLUMNS = pa.schema([("name", pa.string()), *SCHEMA])
-CAMPAIGN, UNIT, N_USABLE = b"packflow_campaign", b"packflow_unit", b"packflow_usable"
+CAMPAIGN, UNIT, N_USABLE, TALLY = b"packflow_campaign", b"packflow_unit", b"packflow_usable", b"packflow_tally"
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class Sampling:
     campaign:  digest of what the proposals of the store depend on; shards state it.
     seed:      of the draws.
     config:    how the flow is integrated.
+    checks:    what is flagged, and how often it is then sampled again.
     max_atoms: atoms sampled at once.
     """
 
     campaign: str
     seed: int
     config: SampleConfig
+    checks: Checks
     max_atoms: int
 
 
@@ -54,8 +58,7 @@ class Result:
 
     def proposals(self) -> list[Proposal]:
         """Its proposals, read from the shard, positions rounded to float32."""
-        rows = pq.read_table(pa.BufferReader(self.data)).to_pylist() if self.data else []
-        return [Proposal(crystal_of(row), row["index"], row["seed"], row["problem"]) for row in rows]
+        return [proposal_of(row) for row in pq.read_table(pa.BufferReader(self.data)).to_pylist()] if self.data else []
 
 
 @dataclass(frozen=True)
@@ -66,25 +69,28 @@ class Footer:
     unit:     number of its unit.
     n_rows:   proposals.
     n_usable: those without a problem.
+    tally:    what became of the samples.
     """
 
     campaign: str
     unit: int
     n_rows: int
     n_usable: int
+    tally: Tally
 
 
 def sample_unit(model: PackFlow, unit: Unit, sampling: Sampling) -> bytes:
     """Sample all proposals of a unit; returns its shard: columns of `rows_of` and `name`, one row each, in the order of the unit."""
-    proposals = [p for batch in sample_batches(model, unit.draws(sampling.seed), sampling.config, sampling.max_atoms) for p in batch]
-    return shard_of(unit, proposals, sampling.campaign)
+    draws = unit.draws(sampling.seed)
+    batches = sample_batches(model, draws, sampling.config, sampling.max_atoms, checks=sampling.checks)
+    return shard_of(unit, [proposal for batch in batches for proposal in batch], sampling.campaign)
 
 
 def shard_of(unit: Unit, proposals: list[Proposal], campaign: str) -> bytes:
     """The Parquet file of a unit's proposals, pages with checksums."""
     rows = [{"name": name, **row} for name, row in zip(unit.names(), rows_of(proposals), strict=True)]
-    n_usable = sum(not p.problem for p in proposals)
-    about = {CAMPAIGN: campaign, UNIT: str(unit.number), N_USABLE: str(n_usable)}
+    n_usable, tally = sum(not p.problem for p in proposals), json.dumps(asdict(Tally.of(proposals)))
+    about = {CAMPAIGN: campaign, UNIT: str(unit.number), N_USABLE: str(n_usable), TALLY: tally}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, COLUMNS.with_metadata(about)), sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue().to_pybytes()
@@ -99,8 +105,9 @@ def read_footer(shard: Path | bytes) -> Footer:
     try:
         meta = pq.read_metadata(pa.BufferReader(shard) if isinstance(shard, bytes) else shard)
         about = meta.metadata or {}
-        return Footer(about[CAMPAIGN].decode(), int(about[UNIT]), meta.num_rows, int(about[N_USABLE]))
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        tally = Tally(**json.loads(about[TALLY]))
+        return Footer(about[CAMPAIGN].decode(), int(about[UNIT]), meta.num_rows, int(about[N_USABLE]), tally)
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         name = "it" if isinstance(shard, bytes) else shard
         raise InputError(f"{name} is damaged or no shard of a campaign: remove it and its proposals are sampled again") from error
 

@@ -19,6 +19,7 @@ from packflow.campaign.manifest import LOCK, MANIFEST, begun_manifest, check_sam
 from packflow.campaign.plan import Plan, Unit
 from packflow.campaign.shard import Footer, Result, Sampling, read_footer
 from packflow.errors import InputError
+from packflow.flow.acceptance import Checks, Tally
 from packflow.flow.sampler import SampleConfig, check_memory
 from packflow.model import PackFlow
 
@@ -30,7 +31,7 @@ PER_FOLDER = 1000
 class Store:
     """Writes the shards of a campaign; the unit whose shard is there is done.
 
-    manifest.json: format, weights (digest), seed, how the flow is integrated, unit_atoms, digest of the jobs, counts.
+    manifest.json: format, weights (digest), seed, how the flow is integrated, what is checked, unit_atoms, digest of the jobs, counts.
     jobs.csv:      the jobs, as `--input` reads them.
     shards/:       <unit // 1000>/<unit>.parquet, see `packflow.campaign.shard`.
 
@@ -44,6 +45,7 @@ class Store:
         self.sampling = sampling
         self.done = np.zeros(plan.n_units, dtype=bool)
         self.n_done = self.n_usable = 0
+        self.tally = Tally()
         self._lock = lock
 
     def close(self) -> None:
@@ -92,20 +94,28 @@ class Store:
         self.done[footer.unit] = True
         self.n_done += footer.n_rows
         self.n_usable += footer.n_usable
+        self.tally += footer.tally
 
 
 def open_store(
-    path: str | Path, model: PackFlow, jobs: Sequence[Job], config: SampleConfig | None = None, seed: int = 0, max_atoms: int = 4096
+    path: str | Path,
+    model: PackFlow,
+    jobs: Sequence[Job],
+    config: SampleConfig | None = None,
+    seed: int = 0,
+    max_atoms: int = 4096,
+    checks: Checks | None = None,
 ) -> Store:
     """Make a store, or open the one that the same campaign has begun.
 
     Args:
-        path: Folder that does not exist, is empty, or is a store of the same weights, jobs, seed and config.
+        path: Folder that does not exist, is empty, or is a store of the same weights, jobs, seed, config and checks.
         model: Weights.
         jobs: At least one.
         config: How the flow is integrated.
         seed: Of all jobs, 0 or more: proposal k of a job is made from the noise of (seed, k).
         max_atoms: Atoms sampled at once. A unit has as many; one that was begun keeps the units that it was begun with.
+        checks: What is flagged, and how often it is then sampled again.
 
     Returns:
         The store, open for writing.
@@ -116,12 +126,14 @@ def open_store(
     """
     if seed < 0:
         raise InputError(f"seed must be 0 or more, got {seed}")
-    path, config, table = Path(path), config or SampleConfig(), jobs_text(jobs).encode()
+    path, table = Path(path), jobs_text(jobs).encode()
+    config, checks = config or SampleConfig(), checks or Checks()
     made_of = {
         "weights": weights_digest(model),
         "jobs": hashlib.sha256(table).hexdigest(),
         "seed": seed,
         "sample": json.loads(json.dumps(asdict(config))),
+        "checks": asdict(checks),
     }
     begun = begun_manifest(path)
     if begun:
@@ -130,7 +142,7 @@ def open_store(
     n_atoms = sum(job.n_atoms * job.n_samples for job in jobs)
     check_memory(model, max(job.n_atoms for job in jobs), n_atoms, min(max_atoms, plan.unit_atoms))
     campaign = hashlib.sha256(json.dumps({**made_of, "unit_atoms": plan.unit_atoms}, sort_keys=True).encode()).hexdigest()
-    store = Store(path, plan, Sampling(campaign, seed, config, max_atoms), lock_folder(path))
+    store = Store(path, plan, Sampling(campaign, seed, config, checks, max_atoms), lock_folder(path))
     try:
         if not begun:
             write_atomically(path / MANIFEST, manifest_of(plan, made_of))

@@ -18,6 +18,7 @@ from packflow.campaign.run import Engine, carry_on, here
 from packflow.campaign.shard import Result
 from packflow.campaign.store import Store, open_store
 from packflow.errors import InputError
+from packflow.flow.acceptance import Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
@@ -48,7 +49,7 @@ def check_campaign_arguments(args: jsonargparse.Namespace) -> None:
         raise InputError(f"--address is for --engine ray, got --engine {args.engine}")
 
 
-def run_campaign(args: jsonargparse.Namespace, model: PackFlow, config: SampleConfig) -> None:
+def run_campaign(args: jsonargparse.Namespace, model: PackFlow, config: SampleConfig, checks: Checks) -> None:
     """Sample what the input asks for and is not in the store yet, and print a summary.
 
     Raises:
@@ -57,7 +58,7 @@ def run_campaign(args: jsonargparse.Namespace, model: PackFlow, config: SampleCo
     found = read_jobs(args.input, args.n_copies, args.n_samples, args.skip_invalid)
     if found.problems:
         print(f"packflow sample: {len(found.problems)} invalid rows left out: {some_of(found.problems)}", file=sys.stderr)
-    store = open_store(args.out, model, found.jobs, config, args.seed, args.max_atoms)
+    store = open_store(args.out, model, found.jobs, config, args.seed, args.max_atoms, checks)
     before, began = store.n_done, time.perf_counter()
     given_up = with_progress(carry_on(model, store, engine_of(args)), store)
     Console().print(summary(store, store.n_done - before, time.perf_counter() - began), highlight=False)
@@ -94,6 +95,5 @@ def summary(store: Store, n_new: int, seconds: float) -> str:
     total = store.plan.n_proposals
     there = f"{store.n_done} proposals" if store.n_done == total else f"{store.n_done} of {total} proposals"
     failed = f"{store.n_done - store.n_usable} failed"
-    accepted = f"acceptance {100 * store.n_usable / max(1, store.n_done):.1f} %"
     speed = f"{n_new} in this run, {n_new / seconds:.1f} per second" if n_new else "all of them were there"
-    return f"{there}, {failed}, {accepted}; {speed}\nwritten: {store.path}"
+    return f"{there}, {failed}; {speed}\n{store.tally.text(store.sampling.checks.budget)}\nwritten: {store.path}"

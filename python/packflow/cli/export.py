@@ -15,10 +15,11 @@ def export_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("out", type=str, help="folder (cif) or file to write; must not exist")
     parser.add_argument("--format", choices=list(FORMATS), default="cif", help="kind of the result; db is an ASE database")
     parser.add_argument("--all", action="store_true", help="proposals with a problem too")
+    parser.add_argument("--valid-only", action="store_true", help="only proposals without a flag")
     return parser
 
 
 def run_export(args: jsonargparse.Namespace) -> None:
     """`packflow export`."""
-    n_written = export(args.store, args.out, args.format, args.all)
+    n_written = export(args.store, args.out, args.format, args.all, args.valid_only)
     Console().print(f"written: {args.out}, {n_written} structures", highlight=False)

@@ -8,8 +8,10 @@ from rich.console import Console
 
 from packflow.cli.campaign import add_campaign_arguments, check_campaign_arguments, run_campaign
 from packflow.errors import InputError
+from packflow.flow.acceptance import BUDGET, Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.flow.time_grid import TimeGrid
+from packflow.flow.validity import Limits
 from packflow.model.pretrained import load
 from packflow.pipeline import sample_to_folder
 from packflow.structure import Molecule, Template
@@ -29,6 +31,7 @@ def sample_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("--max-atoms", type=int, default=4096, help="atoms sampled at once")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
     add_solver_arguments(parser)
+    add_validity_arguments(parser)
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     add_campaign_arguments(parser)
     return parser
@@ -46,6 +49,29 @@ def add_solver_arguments(parser: jsonargparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=float, default=defaults.width, help="of the tempering, see docs/sampling.md")
     parser.add_argument("--eta", type=float, default=defaults.eta, help="noise added in each step, 1 as in ancestral sampling; euler only")
     parser.add_argument("--precision", type=str, default=defaults.precision, help="float32 or bf16, of the network's matrix products")
+
+
+def add_validity_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    """The fields of Checks and Limits."""
+    limits = Limits()
+    parser.add_argument("--valid-only", action="store_true", help="replace proposals that are flagged by fresh samples")
+    parser.add_argument("--budget", type=int, default=BUDGET, help="samples of a proposal, at most, with --valid-only")
+    parser.add_argument("--max-clash", type=float, default=limits.max_clash, help="flagged above: percent of the atoms in clash")
+    parser.add_argument("--min-bonds-valid", type=float, default=limits.min_bonds_valid, help="flagged below: percent of valid bonds")
+    parser.add_argument("--min-density", type=float, default=limits.min_density, help="flagged below: g/cm3, with hydrogens")
+    parser.add_argument("--max-density", type=float, default=limits.max_density, help="flagged above: g/cm3, with hydrogens")
+
+
+def checks_of(args: jsonargparse.Namespace) -> Checks:
+    """What proposals must pass.
+
+    Raises:
+        InputError: a limit or budget has no meaning, or a budget is given and nothing is replaced.
+    """
+    limits = Limits(args.max_clash, args.min_bonds_valid, args.min_density, args.max_density)
+    if not args.valid_only and args.budget != BUDGET:
+        raise InputError(f"--budget is for --valid-only, got --budget {args.budget} without it")
+    return Checks(limits, args.budget if args.valid_only else 1)
 
 
 def config_of(args: jsonargparse.Namespace) -> SampleConfig:
@@ -68,17 +94,20 @@ def grid_of(name: str, text: str) -> TimeGrid:
 def run_sample(args: jsonargparse.Namespace) -> None:
     """`packflow sample`."""
     check_campaign_arguments(args)
+    checks = checks_of(args)
     template = None if args.smiles is None else Template(Molecule.from_smiles(args.smiles), args.n_copies)
     set_threads(args.threads)
     model = load(args.model).to(device_of(args.device))
     config = config_of(args)
     if template is None:
-        run_campaign(args, model, config)
+        run_campaign(args, model, config, checks)
         return
     settings = {"model": args.model, "max_atoms": args.max_atoms}
-    folder = sample_to_folder(model, template, args.out, args.n_samples, args.seed, config, args.max_atoms, settings=settings)
+    asked = (args.n_samples, args.seed, config, args.max_atoms)
+    folder = sample_to_folder(model, template, args.out, *asked, settings=settings, checks=checks)
     console = Console()
     console.print(folder.summary())
+    console.print(folder.tally.text(checks.budget), highlight=False)
     console.print(f"written: {folder.path}/proposals.parquet, {folder.path}/cifs/", highlight=False)
 
 

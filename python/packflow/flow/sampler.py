@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from packflow.errors import InputError
+from packflow.flow.acceptance import Checks, accepted
 from packflow.flow.draws import Draw, draws_of, in_batches
 from packflow.flow.memory import check_memory, fitting, is_out_of_memory
 from packflow.flow.solvers import SolverName, Stage, solver_stages
@@ -65,16 +66,22 @@ class SampleConfig:
 class Proposal:
     """One sampled packing.
 
-    crystal: heavy atoms and cell.
-    index:   its number in the set; with the seed it determines the noise, whatever else is sampled with it.
-    seed:    of the set.
-    problem: why it cannot be used as a crystal; empty if it can.
+    crystal:  heavy atoms and cell.
+    index:    its number in the set; with the seed, and the attempt where that is not 0, it determines the noise, whatever else is sampled.
+    seed:     of the set.
+    problem:  why it cannot be used as a crystal; empty if it can.
+    flag:     why it is implausible, see `packflow.flow.validity.flags_of`, or its problem; empty if it is not, or was not judged.
+    attempt:  0, or which sample in place of a flagged one it is, see `packflow.flow.acceptance.accepted`.
+    rejected: flags of the other samples of this index.
     """
 
     crystal: Crystal
     index: int
     seed: int
     problem: str = ""
+    flag: str = ""
+    attempt: int = 0
+    rejected: tuple[str, ...] = ()
 
 
 def sample(
@@ -85,10 +92,12 @@ def sample(
     config: SampleConfig | None = None,
     max_atoms: int | None = None,
     on_step: StepCallback | None = None,
+    checks: Checks | None = None,
 ) -> list[Proposal]:
     """Sample packings of a template.
 
-    The proposals of a seed do not depend on how many are sampled, on max_atoms or on the number of threads, but for rounding.
+    The proposals of a seed do not depend on how many are sampled, on max_atoms or on the number of threads, but for rounding. Those
+    that replace flagged ones depend on how many are sampled.
 
     Args:
         model: From `packflow.load`, on the device where the work is to be done.
@@ -98,6 +107,7 @@ def sample(
         config: How the flow is integrated.
         max_atoms: Atoms sampled at once, at least those of one crystal; None for as many as suit the device and its free memory.
         on_step: Called after each evaluation of the network with the number of proposals in the batch.
+        checks: Limits beyond which a proposal is flagged; with a budget above 1 it is then replaced by a fresh sample.
 
     Returns:
         n_samples proposals in the order of their index.
@@ -107,7 +117,7 @@ def sample(
     """
     draws = draws_of(template, n_samples, seed)
     check_memory(model, template.n_atoms, n_samples * template.n_atoms, max_atoms)
-    return [proposal for batch in sample_batches(model, draws, config, max_atoms, on_step) for proposal in batch]
+    return [proposal for batch in sample_batches(model, draws, config, max_atoms, on_step, checks) for proposal in batch]
 
 
 def sample_batches(
@@ -116,6 +126,7 @@ def sample_batches(
     config: SampleConfig | None = None,
     max_atoms: int | None = None,
     on_step: StepCallback | None = None,
+    checks: Checks | None = None,
 ) -> Iterator[list[Proposal]]:
     """Sample draws of any templates, batch by batch as they are done, so that finished proposals can be written at once.
 
@@ -127,6 +138,7 @@ def sample_batches(
         config: How the flow is integrated.
         max_atoms: Atoms sampled at once; a larger crystal is alone in its batch. None as for `sample`.
         on_step: Called after each evaluation of the network with the number of proposals in the batch.
+        checks: As for `sample`; each batch has its flagged proposals replaced before the next one begins.
 
     Returns:
         Iterator over lists of proposals, those of the draws in their order.
@@ -136,7 +148,8 @@ def sample_batches(
     """
     if max_atoms is not None and max_atoms < 1:
         raise InputError(f"max_atoms must be at least 1, got {max_atoms}")
-    return _sample_batches(Batches(model, config or SampleConfig(), on_step), draws, max_atoms or fitting(model))
+    sampler = Sampler(model, config or SampleConfig(), on_step)
+    return (accepted(sampler.sample, batch, checks or Checks()) for batch in in_batches(draws, max_atoms or fitting(model)))
 
 
 def sample_batch(
@@ -153,52 +166,54 @@ def sample_batch(
     Returns:
         One proposal for each draw, in their order.
     """
-    return Batches(model, config or SampleConfig(), on_step).sample(draws)
+    return Sampler(model, config or SampleConfig(), on_step).sample(draws)
 
 
-def _sample_batches(batches: Batches, draws: Iterable[Draw], max_atoms: int) -> Iterator[list[Proposal]]:
-    limit = max_atoms
-    for filled in in_batches(draws, max_atoms):
-        waiting = list(in_batches(filled, limit))[::-1]
-        while waiting:
-            batch = waiting.pop()
-            try:
-                proposals = batches.sample(batch)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                batches.forget()
-                if len(batch) == 1:
-                    n_atoms = batch[0].template.n_atoms
-                    raise InputError(f"one crystal of {n_atoms} atoms does not fit into the memory: lower n_copies") from error
-                limit = max(1, sum(draw.template.n_atoms for draw in batch) // 2)
-                waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
-                continue
-            yield proposals
+class Sampler:
+    """Samples batch after batch; one of the same templates as the one before shares its trajectory.
 
+    max_atoms: atoms that went into the memory, after more did not.
+    """
 
-class Batches:
-    """Samples batch after batch; one of the same templates as the one before shares its trajectory."""
-
-    def __init__(self, model: PackFlow, config: SampleConfig, on_step: StepCallback | None) -> None:
+    def __init__(self, model: PackFlow, config: SampleConfig, on_step: StepCallback | None = None) -> None:
         """See `sample_batches`."""
         self.model, self.on_step = model, on_step
         self.stages, self.precision = config.stages(), config.precision
         self.trajectory: Trajectory | None = None
+        self.max_atoms: int | None = None
 
     def sample(self, draws: Sequence[Draw]) -> list[Proposal]:
-        """As `sample_batch`."""
+        """As `sample_batch`, in parts where the memory is too small.
+
+        Raises:
+            InputError: a crystal does not fit into the memory alone.
+        """
+        waiting = [draws] if self.max_atoms is None else list(in_batches(draws, self.max_atoms))[::-1]
+        done: list[Proposal] = []
+        while waiting:
+            batch = waiting.pop()
+            try:
+                done += self.at_once(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.trajectory = None
+                if len(batch) == 1:
+                    n_atoms = batch[0].template.n_atoms
+                    raise InputError(f"one crystal of {n_atoms} atoms does not fit into the memory: lower n_copies") from error
+                self.max_atoms = max(1, sum(draw.template.n_atoms for draw in batch) // 2)
+                waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+        return done
+
+    def at_once(self, draws: Sequence[Draw]) -> list[Proposal]:
+        """One batch."""
         templates = tuple(draw.template for draw in draws)
         if self.trajectory is None or not same(self.trajectory.templates, templates):
-            self.forget()
+            self.trajectory = None  # its memory is free before more is taken
             self.trajectory = Trajectory(self.model, templates, self.stages, self.precision)
         crystals, finite = self.trajectory.run(draws, partial(self.on_step, len(draws)) if self.on_step else None)
         of_each = zip(crystals.split(templates), draws, problems_of(crystals, finite), strict=True)
         return [Proposal(crystal, draw.index, draw.seed, problem) for crystal, draw, problem in of_each]
-
-    def forget(self) -> None:
-        """Give the memory of the last batch back."""
-        self.trajectory = None
 
 
 def same(some: Sequence[object], others: Sequence[object]) -> bool:

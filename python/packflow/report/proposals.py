@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from rich.table import Table
 
 from packflow.errors import InputError
+from packflow.flow.acceptance import Tally
 from packflow.flow.sampler import Proposal
 from packflow.proposal_table import LATTICE, SCHEMA, rows_of
 from packflow.structure.cif import cif_text
@@ -56,6 +57,7 @@ class ProposalFolder:
         run = {"packflow": version("packflow-csp"), **settings}
         (self.path / RUN).write_text(json.dumps(run, indent=2) + "\n")
         self.rows: list[dict[str, object]] = []
+        self.tally = Tally()
         self._writer = pq.ParquetWriter(self.path / TABLE, COLUMNS)
 
     def __enter__(self) -> ProposalFolder:
@@ -73,6 +75,7 @@ class ProposalFolder:
             row["cif"] = "" if proposal.problem else f"proposal_{proposal.index:06d}.cif"
             if row["cif"]:
                 (self.path / CIFS / str(row["cif"])).write_text(cif_text(proposal.crystal, Path(str(row["cif"])).stem))
+        self.tally += Tally.of(proposals)
         self._writer.write_table(pa.Table.from_pylist(rows, COLUMNS))
         self.rows += [{key: row[key] for key in row if key not in ("atomic_numbers", "positions")} for row in rows]
 
