@@ -5,7 +5,6 @@
 namespace packflow::cpu::PACKFLOW_ISA {
 namespace {
 
-typedef uint32_t UintVec __attribute__((vector_size(kBytes)));
 typedef uint16_t ShortVec __attribute__((vector_size(kBytes / 2)));
 typedef uint16_t LooseShortVec __attribute__((vector_size(kBytes / 2), aligned(2), may_alias));
 

@@ -20,7 +20,7 @@ constexpr int kTileWidth = kTileVectors * kLanes;
 static_assert(kBlockPairs % kTilePairs == 0 && kBlockPairs % kLanes == 0 && kWidth % kTileWidth == 0);
 
 inline Vec silu(Vec x) {
-  // exp(-x) up to 2^126: of an x beyond, the result is below the smallest normal number.
+  // exp(-x) up to 2^126, which a float holds: beyond, the result is as good as zero.
   const Vec power = x * -kLog2E;
   return x / (1.0f + exp2(power < 126.0f ? power : broadcast(126.0f)));
 }

@@ -11,6 +11,7 @@ constexpr int kBytes = 4 * kLanes;
 
 typedef float Vec __attribute__((vector_size(kBytes)));
 typedef int32_t IntVec __attribute__((vector_size(kBytes)));
+typedef uint32_t UintVec __attribute__((vector_size(kBytes)));
 typedef float LooseVec __attribute__((vector_size(kBytes), aligned(4), may_alias));
 
 inline Vec load(const float* x) { return *reinterpret_cast<const LooseVec*>(x); }
@@ -30,7 +31,7 @@ inline Vec exp2(Vec x) {
   p = p * f + 0.24022242426872253f;
   p = p * f + 0.6931470036506653f;
   p = p * f + 1.0f;
-  const Vec result = (Vec)((IntVec)p + ((IntVec)shifted << 23));
+  const Vec result = (Vec)((UintVec)p + ((UintVec)shifted << 23));
   return x < -100.0f ? Vec{} : result;
 }
 

@@ -104,7 +104,7 @@ def _launch(
     """`instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
     batch = [x.contiguous() for x in (positions, source_state, target_state, source, target, known)]
     matrices = [x.contiguous() for x in (weights.pair, weights.mix, weights.mix_bias, weights.step)]
-    centers, moved = weights.centers.contiguous(), torch.empty(positions.shape)
+    centers, moved = weights.centers.contiguous(), torch.empty(positions.shape, dtype=positions.dtype)
     pair, mix, mix_bias, step = (x.data_ptr() for x in matrices)
     network = pair, mix, mix_bias, step, weights.step_bias.item(), centers.data_ptr(), weights.width, weights.softening
     a, b, c, d, e, f = (x.data_ptr() for x in batch)
