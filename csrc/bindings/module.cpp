@@ -15,5 +15,6 @@ PYBIND11_MODULE(_C, m) {
   bind_min_image(m);
   bind_neighbors(m);
   bind_ode(m);
+  bind_pair_refinement(m);
   bind_rdf(m);
 }

@@ -15,6 +15,7 @@ void bind_clash(pybind11::module_& m);
 void bind_min_image(pybind11::module_& m);
 void bind_neighbors(pybind11::module_& m);
 void bind_ode(pybind11::module_& m);
+void bind_pair_refinement(pybind11::module_& m);
 void bind_rdf(pybind11::module_& m);
 
 /// A batch as Python passes it: addresses of positions, cell and atom_ptr, n_crystals, n_atoms.

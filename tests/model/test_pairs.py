@@ -7,6 +7,8 @@ import torch
 
 from packflow.model import ModelConfig, PackFlow
 from packflow.model.pairs import CENTERS, N_GEOMETRY, SOFTENING, WIDTH, PairRefinement, Pairs, geometry
+from packflow.model.pretrained import load
+from packflow.ops import pair_refinement
 from packflow.structure import FlowSpace, Molecule, Template, TemplateBatch
 
 D_MODEL = 32
@@ -125,3 +127,64 @@ def test_the_velocity_points_at_the_refined_end(batch, generator, t):
         end = refinement(x, end, condition.pairs)
     torch.testing.assert_close((positions - t * got) * condition.position_scale, end, atol=1e-4, rtol=1e-5)
     assert not torch.allclose(got, velocity, atol=1e-3)
+
+
+@pytest.fixture
+def fused_calls(monkeypatch):
+    """A list that grows with every call of the fused op by the model."""
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return pair_refinement(*arguments)
+
+    monkeypatch.setattr("packflow.model.pairs.pair_refinement", counted)
+    return calls
+
+
+@pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_the_op_gives_what_torch_gives(batch, pairs, refinement, generator, fused_calls, without_gradients):
+    x = torch.randn(batch.n_atoms, D_MODEL, generator=generator)
+    positions = 2 * torch.randn(batch.n_atoms, 3, generator=generator)
+    expected = refinement(x, positions, pairs)
+    assert not fused_calls
+    refinement.requires_grad_()
+    with without_gradients():
+        moved = refinement(x, positions, pairs)
+    assert len(fused_calls) == 1
+    assert not moved.requires_grad
+    torch.testing.assert_close(moved, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_other_precisions_are_left_to_torch(batch, pairs, refinement, generator, fused_calls):
+    x = torch.randn(batch.n_atoms, D_MODEL, generator=generator)
+    positions = 2 * torch.randn(batch.n_atoms, 3, generator=generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = refinement(x, positions, pairs)
+    double = refinement.double()(x.double(), positions.double(), replace(pairs, known=pairs.known.double(), range=pairs.range.double()))
+    assert not fused_calls
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(half.double(), double, atol=0.2, rtol=0.05)
+
+
+def test_a_network_learns_through_torch(batch, pairs, refinement, generator, fused_calls):
+    refinement.requires_grad_()
+    x, positions = torch.randn(batch.n_atoms, D_MODEL, generator=generator), torch.randn(batch.n_atoms, 3, generator=generator)
+    refinement(x, positions, pairs).sum().backward()
+    assert refinement.messages.source.weight.grad.any()
+    assert not fused_calls
+
+
+@pytest.mark.parametrize("t", [0.05, 0.4, 1.0])
+def test_velocities_of_the_installed_model_are_those_of_torch(batch, generator, fused_calls, t):
+    model = load("open-2m").requires_grad_(False)
+    state = torch.randn(batch.n_atoms, 3, generator=generator), torch.randn(3, 6, generator=generator)
+    times = torch.full((3,), t), torch.full((3,), t)
+    expected = model(*state, *times, batch)
+    assert not fused_calls
+    with torch.inference_mode():
+        got = model(*state, *times, batch)
+    assert len(fused_calls) == len(model.refinements) == 2
+    torch.testing.assert_close(got[0], expected[0], atol=2e-6 / t, rtol=1e-5)
+    torch.testing.assert_close(got[1], expected[1], atol=0, rtol=0)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, silu
 
+from packflow.ops import RefinementWeights, pair_refinement
 from packflow.structure.pairs import MOST_BONDS_APART
 
 D_PAIR = 64
@@ -97,6 +98,22 @@ class PairRefinement(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, pairs: Pairs) -> Tensor:
         """[n_atoms, d_model], [n_atoms, 3] in Å -> [n_atoms, 3] in Å"""
+        if can_be_fused(x, positions):
+            states = self.messages.source(x), self.messages.target(x)
+            return pair_refinement(positions, *states, pairs.source, pairs.target, pairs.known, self.weights())
         described, direction = geometry(positions, pairs, self.centers)
         moved = self.step(self.messages(x, described, pairs)) * direction
         return positions + torch.zeros_like(positions).index_add(0, pairs.target, moved)
+
+    def weights(self) -> RefinementWeights:
+        """What the op takes: all but the two projections of the tokens."""
+        messages, step = self.messages, self.step
+        return RefinementWeights(
+            messages.pair.weight, messages.mix.weight, messages.mix.bias, step.weight, step.bias, self.centers, WIDTH, SOFTENING
+        )
+
+
+def can_be_fused(x: Tensor, positions: Tensor) -> bool:
+    """Whether `pair_refinement` does what torch would do: in float32 on the CPU, without gradients."""
+    plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (x, positions))
+    return plain and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")

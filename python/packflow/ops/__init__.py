@@ -7,11 +7,13 @@ from packflow.ops.clash import clash
 from packflow.ops.min_image import min_image
 from packflow.ops.neighbors import NeighborList, neighbors
 from packflow.ops.ode import ode
+from packflow.ops.pair_refinement import RefinementWeights, pair_refinement
 from packflow.ops.rdf import rdf
 
 __all__ = [
     "BondTable",
     "NeighborList",
+    "RefinementWeights",
     "amd",
     "bond_attention",
     "bond_attention_qkv",
@@ -21,6 +23,7 @@ __all__ = [
     "neighbor_radius",
     "neighbors",
     "ode",
+    "pair_refinement",
     "pdd",
     "problems",
     "rdf",
