@@ -15,7 +15,7 @@ from packflow.proposal_table import template_of
 @pytest.mark.parametrize("unit_atoms", [1, 8, 20, 31, 32, 100, 10**6])
 def test_units_are_the_batches_of_the_draws(jobs, unit_atoms):
     plan = Plan(jobs, unit_atoms)
-    draws = [Draw(template_of(job.smiles, job.n_copies), k, 7, job.n_samples) for job in jobs for k in range(job.n_samples)]
+    draws = [Draw(template_of(job.smiles, job.n_copies), k, 7) for job in jobs for k in range(job.n_samples)]
     batches = list(in_batches(draws, unit_atoms))
     units = [plan.unit(number) for number in range(plan.n_units)]
     assert [list(unit.draws(7)) for unit in units] == batches

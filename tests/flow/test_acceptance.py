@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from packflow.errors import InputError
-from packflow.flow.acceptance import BUDGET, Checks, Tally, accepted
-from packflow.flow.draws import Draw, draws_of, redrawn
-from packflow.flow.sampler import Proposal, SampleConfig, sample, sample_batches
+from packflow.flow.acceptance import BUDGET, Checks, Tally, accepted, judged
+from packflow.flow.draws import Draw, draws_of, generator_of
+from packflow.flow.sampler import Proposal, SampleConfig, sample, sample_batch, sample_batches
 from packflow.flow.validity import Limits, flags_of
 from packflow.model import ModelConfig, PackFlow
 from packflow.structure import Crystal, FlowSpace, Molecule, Template
@@ -22,18 +22,18 @@ LENIENT = Limits(100, 0, 0, 100)
 
 
 class Scripted:
-    """A sampler whose proposal of an index is what a text says: g good, l of low density, p with a problem."""
+    """A sampler whose proposal of an index is what the text of its attempt says: g good, l of low density, p with a problem."""
 
-    def __init__(self, script):
-        self.script = script
+    def __init__(self, *scripts):
+        self.scripts = scripts
         self.batches = []
 
     def __call__(self, draws):
-        self.batches.append([draw.index for draw in draws])
-        return [self.proposal(draw.index) for draw in draws]
+        self.batches.append([(draw.index, draw.attempt) for draw in draws])
+        return [self.proposal(draw.index, draw.attempt) for draw in draws]
 
-    def proposal(self, index):
-        kind = self.script[index]
+    def proposal(self, index, attempt=0):
+        kind = self.scripts[attempt][index]
         lattice = {"g": GOOD, "l": LOOSE, "p": BAD}[kind]
         positions = np.array([[-1.16, 0, 0], [0.0, 0, 0], [1.16, 0, 0]])
         return Proposal(Crystal(CO2, positions, lattice), index, 7, "impossible cell" if kind == "p" else "")
@@ -46,10 +46,10 @@ def model():
 
 
 def test_first_sample_that_passes():
-    """Slot k takes the first good one of the draws k, k + n, k + 2n; only what is flagged is sampled again, all of it together."""
-    sampler = Scripted("glpg" + "glpg" + "glgl" + "lgll")
+    """Slot k takes the first good one of its attempts; only what is flagged is sampled again, all of it together."""
+    sampler = Scripted("glpg", "glpg", "glgl", "lgll")
     found = accepted(sampler, list(draws_of(CO2, 4, 7)), Checks(budget=4))
-    assert sampler.batches == [[0, 1, 2, 3], [5, 6], [9, 10], [13]]
+    assert sampler.batches == [[(0, 0), (1, 0), (2, 0), (3, 0)], [(1, 1), (2, 1)], [(1, 2), (2, 2)], [(1, 3)]]
     assert [(p.index, p.attempt, p.flag) for p in found] == [(0, 0, ""), (1, 3, ""), (2, 2, ""), (3, 0, "")]
     low = flags_of([Scripted("l").proposal(0).crystal], Limits())[0]
     assert low.startswith("density: ")
@@ -62,9 +62,9 @@ def test_first_sample_that_passes():
 
 def test_what_never_passes_ends_with_the_budget():
     """The first that is a crystal at all stays, with its flag."""
-    sampler = Scripted("lpp" + "llp" + "lpp")
+    sampler = Scripted("lpp", "llp", "lpp")
     found = accepted(sampler, list(draws_of(CO2, 3, 7)), Checks(budget=3))
-    assert sampler.batches == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert sampler.batches == [[(k, attempt) for k in range(3)] for attempt in range(3)]
     assert [(p.index, p.attempt, p.problem) for p in found] == [(0, 0, ""), (1, 1, ""), (2, 0, "impossible cell")]
     assert [p.flag.split(":")[0] for p in found] == ["density", "density", "impossible cell"]
     assert [len(p.rejected) for p in found] == [2, 2, 2]
@@ -80,19 +80,16 @@ def test_a_budget_of_one_flags_only():
 
 
 def test_replacements_have_noise_of_their_own():
-    draws = list(draws_of(CO2, 5, 7))
-    indices = [redrawn(draw, attempt).index for draw in draws for attempt in range(4)]
-    assert sorted(indices) == list(range(20))
-    assert redrawn(draws[3], 0) == draws[3]
-    with pytest.raises(ValueError, match="must have n_samples, got 0"):
-        redrawn(Draw(CO2, 3, 7), 1)
+    draws = [replace(draw, attempt=attempt) for draw in draws_of(CO2, 5, 7) for attempt in range(4)]
+    noises = {tuple(torch.randn(3, generator=generator_of(draw)).tolist()) for draw in draws}
+    assert len(noises) == 20
 
 
 def test_the_same_whatever_the_batch(model):
-    """The proposals of the network: those of plain sampling with the indices of the attempts, in batches of any size."""
+    """The proposals of the network: those of the attempts one by one, in batches of any size."""
     n, checks, config = 8, Checks(LENIENT, 3), SampleConfig(3)
-    plain = sample(model, UREA, 3 * n, 4, config, checks=Checks(LENIENT))
-    attempts = [[plain[k + j * n] for j in range(3)] for k in range(n)]
+    draws = [[Draw(UREA, k, 4, attempt) for attempt in range(3)] for k in range(n)]
+    attempts = [judged(sample_batch(model, tries, config), LENIENT) for tries in draws]
     n_needed = [next((j for j, p in enumerate(tries) if not p.flag), 2) for tries in attempts]
     # slots that need no, one and more replacements, and some that stay flagged
     assert set(n_needed) == {0, 1, 2}
@@ -126,7 +123,7 @@ def test_every_sample_of_the_network_is_counted(model):
 
 def test_tallies_add_up():
     one = Tally.of(accepted(Scripted("glpl"), [Draw(CO2, k, 7) for k in range(4)], Checks()))
-    other = Tally.of(accepted(Scripted("gp" + "gg"), list(draws_of(CO2, 2, 7)), Checks(budget=2)))
+    other = Tally.of(accepted(Scripted("gp", "gg"), list(draws_of(CO2, 2, 7)), Checks(budget=2)))
     both = one + other + Tally()
     assert both == Tally(6, 7, 3, {"density": 2, "impossible cell": 2})
     assert both.text(1) == "acceptance 42.9 %: 3 of 7 samples are valid\nflagged for density 2, impossible cell 2"

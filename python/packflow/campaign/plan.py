@@ -46,7 +46,7 @@ class Unit:
         """The draws of its proposals: index k of a job is the same in every campaign of that seed."""
         for part in self.parts:
             template = template_of(part.job.smiles, part.job.n_copies)
-            yield from (Draw(template, k, seed, part.job.n_samples) for k in range(part.start, part.stop))
+            yield from (Draw(template, k, seed) for k in range(part.start, part.stop))
 
 
 class Plan:

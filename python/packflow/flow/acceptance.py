@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packflow.errors import InputError
-from packflow.flow.draws import Draw, redrawn
+from packflow.flow.draws import Draw
 from packflow.flow.validity import Limits, flags_of, kinds_of
 
 if TYPE_CHECKING:
@@ -41,27 +41,23 @@ class Checks:
 def accepted(sample: SampleDraws, draws: Sequence[Draw], checks: Checks) -> list[Proposal]:
     """Sample draws, then those that are flagged once more, all together, until all pass or the budget is spent.
 
-    Attempt j of a draw is made from the noise of (seed, index + j * n_samples), so that no two proposals of a set are ever the same,
-    and what a draw becomes does not depend on what else is sampled with it.
+    Each attempt has noise of its own, and what a draw becomes does not depend on what else is sampled with it.
 
     Args:
         sample: Samples draws as one batch, as `packflow.flow.sampler.sample_batch`.
-        draws: As for it; with a budget above 1 their sets must state n_samples.
+        draws: As for it, their first attempts.
         checks: What is to be passed.
 
     Returns:
         Of each draw the first proposal that passes; if none does, the first that can be a crystal at all, else the first. It has the
         index of its draw, its attempt, its flag, and as `rejected` the flags of the other attempts.
-
-    Raises:
-        ValueError: a draw is to be replaced and its set has no n_samples.
     """
     attempts: list[list[Proposal]] = [[] for _ in draws]
     places = list(range(len(draws)))
     for attempt in range(checks.budget):
-        found = judged(sample([redrawn(draws[place], attempt) for place in places]), checks.limits)
+        found = judged(sample([replace(draws[place], attempt=attempt) for place in places]), checks.limits)
         for place, proposal in zip(places, found, strict=True):
-            attempts[place].append(replace(proposal, index=draws[place].index, attempt=attempt))
+            attempts[place].append(replace(proposal, attempt=attempt))
         places = [place for place in places if attempts[place][-1].flag]
         if not places:
             break

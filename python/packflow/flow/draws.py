@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,16 +17,16 @@ from packflow.structure import Template
 class Draw:
     """One proposal before it is sampled.
 
-    template:  molecule and number of copies.
-    index:     its number in its set.
-    seed:      of the set; with the index it determines the noise, whatever else is sampled with it.
-    n_samples: number of draws in the set, so that a draw that replaces one of them has an index of its own; 0 if none is replaced.
+    template: molecule and number of copies.
+    index:    its number in its set.
+    seed:     of the set; with index and attempt it determines the noise, whatever else is sampled with it.
+    attempt:  how many draws of this index it replaces.
     """
 
     template: Template
     index: int
     seed: int
-    n_samples: int = 0
+    attempt: int = 0
 
 
 def draws_of(template: Template, n_samples: int, seed: int) -> Iterator[Draw]:
@@ -39,23 +39,13 @@ def draws_of(template: Template, n_samples: int, seed: int) -> Iterator[Draw]:
         raise InputError(f"n_samples must be at least 1, got {n_samples}")
     if seed < 0:
         raise InputError(f"seed must be 0 or more, got {seed}")
-    return (Draw(template, index, seed, n_samples) for index in range(n_samples))
-
-
-def redrawn(draw: Draw, attempt: int) -> Draw:
-    """What replaces a draw at its attempt 1, 2, ...; the draw itself at attempt 0.
-
-    Raises:
-        ValueError: the set has no n_samples.
-    """
-    if attempt and not draw.n_samples:
-        raise ValueError("a draw that is to be replaced must have n_samples, got 0")
-    return replace(draw, index=draw.index + attempt * draw.n_samples)
+    return (Draw(template, index, seed) for index in range(n_samples))
 
 
 def generator_of(draw: Draw) -> torch.Generator:
-    """Source of all randomness of one proposal: a function of its seed and index."""
-    state = np.random.SeedSequence([draw.seed, draw.index]).generate_state(1, np.uint64)[0]
+    """Source of all randomness of one proposal: a function of its seed, index and attempt."""
+    key = [draw.seed, draw.index, *([draw.attempt] if draw.attempt else [])]
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))
 
 
