@@ -25,7 +25,7 @@ def run(
     store: str | Path,
     config: SampleConfig | None = None,
     seed: int = 0,
-    max_atoms: int = 4096,
+    max_atoms: int | None = None,
     engine: Engine | None = None,
     checks: Checks | None = None,
 ) -> Iterator[Result]:
@@ -39,7 +39,7 @@ def run(
         store: Folder, see `open_store`.
         config: How the flow is integrated.
         seed: Of all jobs; proposal k of a job is made from the noise of (seed, k), as by `packflow.sample`.
-        max_atoms: Atoms sampled at once.
+        max_atoms: Atoms sampled at once; None as for `packflow.sample`.
         engine: `here`, or one of `processes` and `cluster` with `functools.partial`.
         checks: Limits beyond which a proposal is flagged; with a budget above 1 it is then replaced by a fresh sample.
 

@@ -20,7 +20,8 @@ from packflow.campaign.plan import Plan, Unit
 from packflow.campaign.shard import Footer, Result, Sampling, read_footer
 from packflow.errors import InputError
 from packflow.flow.acceptance import Checks, Tally
-from packflow.flow.sampler import SampleConfig, check_memory
+from packflow.flow.memory import check_memory, fitting
+from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
 JOBS, SHARDS = "jobs.csv", "shards"
@@ -103,8 +104,9 @@ def open_store(
     jobs: Sequence[Job],
     config: SampleConfig | None = None,
     seed: int = 0,
-    max_atoms: int = 4096,
+    max_atoms: int | None = None,
     checks: Checks | None = None,
+    n_workers: int = 1,
 ) -> Store:
     """Make a store, or open the one that the same campaign has begun.
 
@@ -114,8 +116,10 @@ def open_store(
         jobs: At least one.
         config: How the flow is integrated.
         seed: Of all jobs, 0 or more: proposal k of a job is made from the noise of (seed, k).
-        max_atoms: Atoms sampled at once. A unit has as many; one that was begun keeps the units that it was begun with.
+        max_atoms: Atoms sampled at once, None for as many as suit the device and its free memory. A unit has as many; one that was begun
+            keeps the units that it was begun with.
         checks: What is flagged, and how often it is then sampled again.
+        n_workers: Processes that will share the memory of a device.
 
     Returns:
         The store, open for writing.
@@ -138,11 +142,12 @@ def open_store(
     begun = begun_manifest(path)
     if begun:
         check_same(path, begun["made_of"], made_of)
-    plan = Plan(jobs, begun["unit_atoms"] if begun else max_atoms)
+    at_once = fitting(model, n_workers) if max_atoms is None else max_atoms
+    plan = Plan(jobs, begun["unit_atoms"] if begun else at_once)
     n_atoms = sum(job.n_atoms * job.n_samples for job in jobs)
-    check_memory(model, max(job.n_atoms for job in jobs), n_atoms, min(max_atoms, plan.unit_atoms))
+    check_memory(model, max(job.n_atoms for job in jobs), n_atoms, min(at_once, plan.unit_atoms), n_workers)
     campaign = hashlib.sha256(json.dumps({**made_of, "unit_atoms": plan.unit_atoms}, sort_keys=True).encode()).hexdigest()
-    store = Store(path, plan, Sampling(campaign, seed, config, checks, max_atoms), lock_folder(path))
+    store = Store(path, plan, Sampling(campaign, seed, config, checks, at_once), lock_folder(path))
     try:
         if not begun:
             write_atomically(path / MANIFEST, manifest_of(plan, made_of))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 
 import jsonargparse
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -58,13 +60,21 @@ def run_campaign(args: jsonargparse.Namespace, model: PackFlow, config: SampleCo
     found = read_jobs(args.input, args.n_copies, args.n_samples, args.skip_invalid)
     if found.problems:
         print(f"packflow sample: {len(found.problems)} invalid rows left out: {some_of(found.problems)}", file=sys.stderr)
-    store = open_store(args.out, model, found.jobs, config, args.seed, args.max_atoms, checks)
+    store = open_store(args.out, model, found.jobs, config, args.seed, args.max_atoms, checks, workers_of_a_device(args))
     before, began = store.n_done, time.perf_counter()
     given_up = with_progress(carry_on(model, store, engine_of(args)), store)
     Console().print(summary(store, store.n_done - before, time.perf_counter() - began), highlight=False)
     if given_up:
         units = f"{len(given_up)} units ({sum(result.unit.n_proposals for result in given_up)} proposals)"
         raise InputError(f"{units} could not be sampled, the same command tries them again; the first: {given_up[0].problem}")
+
+
+def workers_of_a_device(args: jsonargparse.Namespace) -> int:
+    """How many processes of this machine will share the memory of a device."""
+    if args.engine != "processes":
+        return 1
+    n_devices = max(1, torch.cuda.device_count()) if args.device.startswith("cuda") else 1
+    return math.ceil(args.workers / n_devices)
 
 
 def engine_of(args: jsonargparse.Namespace) -> Engine:

@@ -28,7 +28,7 @@ def sample_parser() -> jsonargparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
     parser.add_argument("--model", type=str, default="open-2m", help="name of installed or released weights, or a path")
-    parser.add_argument("--max-atoms", type=int, default=4096, help="atoms sampled at once")
+    parser.add_argument("--max-atoms", type=int, default=None, help="atoms sampled at once; as many as suit the device if not given")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
     add_solver_arguments(parser)
     add_validity_arguments(parser)
