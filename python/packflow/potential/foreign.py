@@ -78,7 +78,13 @@ class PreparedForeign:
         """As `Prepared.evaluate`. If the model raises, each half of the structures is tried again, until it is known whose fault it was.
 
         So a batch that is too large for the memory is computed in smaller ones.
+
+        Raises:
+            ValueError: positions or cell have another shape than those of the batch.
         """
+        for name, ours, theirs in (("positions", self.batch.positions, positions), ("cell", self.batch.cell, cell)):
+            if ours.shape != theirs.shape:
+                raise ValueError(f"{name} must have shape {tuple(ours.shape)}, got {tuple(theirs.shape)}")
         batch = self.batch.at(positions.detach().double(), cell.detach().double()).to(self.model.device)
         problems = [known or found for known, found in zip(self.problems, unfit(batch, self.model.cutoff), strict=True)]
         result = nothing(batch, problems)
