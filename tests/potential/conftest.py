@@ -121,7 +121,13 @@ def check_failures():
         assert "Å3 per atom" in found.problems[4]
         for s, problem in enumerate(found.problems):
             numbers = torch.cat([found.energy[s : s + 1], found.forces[many.structure_index == s].ravel(), found.stress[s].ravel()])
-            wanted = torch.cat([expected.energy[rows[s]][None], expected.forces[batch.structure_index == rows[s]].ravel(), expected.stress[rows[s]].ravel()])
+            wanted = torch.cat(
+                [
+                    expected.energy[rows[s]][None],
+                    expected.forces[batch.structure_index == rows[s]].ravel(),
+                    expected.stress[rows[s]].ravel(),
+                ]
+            )
             if problem:
                 assert numbers.isnan().all()
             else:

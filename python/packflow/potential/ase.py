@@ -79,7 +79,11 @@ class AsePotential:
         except ForeignError:
             self._calculator = self._make() if self._make else self._calculator
             raise
-        return np.array([float(energy)]), np.array(forces, dtype=np.float64).reshape(len(atoms), 3), np.array(stress, dtype=np.float64)[None]
+        return (
+            np.array([float(energy)]),
+            np.array(forces, dtype=np.float64).reshape(len(atoms), 3),
+            np.array(stress, dtype=np.float64)[None],
+        )
 
 
 def is_calculator(candidate: object) -> bool:

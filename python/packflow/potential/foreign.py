@@ -37,7 +37,9 @@ def foreign(who: str) -> Iterator[None]:
         yield
     except Exception as error:  # what other packages raise is not known, and is told in the structure's problem
         reason = " ".join(str(error).split())[:LONGEST_REASON]
-        raise ForeignError(f"{who} raised {type(error).__name__}: {reason}" if reason else f"{who} raised {type(error).__name__}") from error
+        raise ForeignError(
+            f"{who} raised {type(error).__name__}: {reason}" if reason else f"{who} raised {type(error).__name__}"
+        ) from error
 
 
 class Model(Protocol):
@@ -109,7 +111,9 @@ class PreparedForeign:
 
     def select(self, structures: Tensor) -> PreparedForeign:
         """As `Prepared.select`."""
-        return PreparedForeign(self.model, self.batch.select(structures.to(self.batch.cell.device)), [self.problems[s] for s in structures.tolist()])
+        return PreparedForeign(
+            self.model, self.batch.select(structures.to(self.batch.cell.device)), [self.problems[s] for s in structures.tolist()]
+        )
 
 
 def nothing(batch: FullBatch, problems: list[str]) -> Evaluation:

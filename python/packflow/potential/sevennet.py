@@ -86,7 +86,9 @@ def load(model: str) -> AtomGraphSequential:
     try:
         network = load_checkpoint(model).build_model()
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"model must be a checkpoint of SevenNet or a name of one, got {model!r} ({' '.join(str(error).split())})") from error
+        raise InputError(
+            f"model must be a checkpoint of SevenNet or a name of one, got {model!r} ({' '.join(str(error).split())})"
+        ) from error
     if network.modal_map:
         raise InputError(f"model must have one level of theory, {model!r} has {', '.join(network.modal_map)}")
     network.eval_type_map = torch.tensor(True)

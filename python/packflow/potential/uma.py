@@ -1,8 +1,9 @@
-"""UMA, the machine-learned potential of the paper, by fairchem-core: a packed batch in one call, in float32."""
+"""UMA, the machine-learned potential of the paper, by fairchem-core: a packed batch in one call."""
 
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,20 +42,28 @@ class Uma:
     name = "uma"
     cutoff = CUTOFF
 
-    def __init__(self, model: str | Path = MODEL, device: torch.device | str = "cpu", max_atoms: int = MAX_ATOMS) -> None:
+    def __init__(
+        self,
+        model: str | Path = MODEL,
+        device: torch.device | str = "cpu",
+        max_atoms: int = MAX_ATOMS,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """Load the weights; those named are downloaded once, for which their licence must have been accepted.
 
         Args:
             model: One of fairchem's names, or a checkpoint file. Loading runs what is in the file: take it from where you trust.
             device: cpu, or cuda: the current one.
             max_atoms: Given to the network at once, unless one structure has more.
+            dtype: What the network computes in: float32, or float64 for differences of forces and very tight relaxations.
 
         Raises:
             InputError: fairchem-core is not installed, the weights are neither here nor to be had, or are not of such a model.
         """
-        self._unit = load(str(model), torch.device(device).type)
+        self._unit = load(str(model), torch.device(device).type, dtype)
         self.device = torch.device(self._unit.device)
         self.max_atoms = max_atoms
+        self._dtype = dtype
 
     def prepare(self, batch: FullBatch) -> PreparedForeign:
         """As `Potential.prepare`."""
@@ -62,7 +71,7 @@ class Uma:
 
     def compute(self, batch: FullBatch) -> Evaluation:
         """As `Model.compute`."""
-        data = atomic_data(batch, self._unit.inference_settings.base_precision_dtype)
+        data = atomic_data(batch, self._dtype)
         with foreign(self.name):
             found = self._unit.predict(data)
         stress = found["stress"].detach().double().view(-1, 3, 3)
@@ -70,28 +79,32 @@ class Uma:
         return Evaluation(found["energy"].detach().double(), found["forces"].detach().double(), stress, [""] * len(batch))
 
 
-def load(model: str, device: str) -> MLIPPredictUnit:
+def load(model: str, device: str, dtype: torch.dtype) -> MLIPPredictUnit:
     """Weights by name or from a file, with the settings for batches of different structures."""
     try:
         from fairchem.core import pretrained_mlip
         from fairchem.core.units.mlip_unit import load_predict_unit
+        from fairchem.core.units.mlip_unit.api.inference import inference_settings_batch
     except ImportError as error:
         raise InputError(f"potential uma needs fairchem-core ({error}): {INSTALL}") from error
+    settings = replace(inference_settings_batch(), base_precision_dtype=dtype)
     if Path(model).is_file():
         try:
-            unit = load_predict_unit(model, inference_settings="batch", device=device)
+            unit = load_predict_unit(model, inference_settings=settings, device=device)
         except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, KeyError, TypeError, ValueError, ImportError) as error:
             raise InputError(f"{model} is no checkpoint that fairchem-core reads ({in_one_line(error)})") from error
     elif model in pretrained_mlip.available_models:
         try:
-            unit = pretrained_mlip.get_predict_unit(model, inference_settings="batch", device=device)
+            unit = pretrained_mlip.get_predict_unit(model, inference_settings=settings, device=device)
         except OSError as error:  # the base of all errors of hub and network
             raise InputError(f"the weights of {model} cannot be fetched ({in_one_line(error)}): {ACCESS}") from error
     else:
         raise InputError(f"model must be a checkpoint file or one of {', '.join(pretrained_mlip.available_models)}, got {model!r}")
     offered = {task.property for task in unit.dataset_to_tasks.get(TASK, [])}
     if not offered >= PROPERTIES:
-        raise InputError(f"{model} must offer {', '.join(sorted(PROPERTIES))} of task {TASK!r}, offers {', '.join(sorted(offered)) or 'nothing'}")
+        raise InputError(
+            f"{model} must offer {', '.join(sorted(PROPERTIES))} of task {TASK!r}, offers {', '.join(sorted(offered)) or 'nothing'}"
+        )
     return unit
 
 
