@@ -105,6 +105,9 @@ def check_derivatives():
 def check_failures():
     """A function that checks that bad structures in the middle of a batch are marked, and the others are what they are without them."""
 
+    def numbers_of(found, batch, s):
+        return torch.cat([found.energy[s : s + 1], found.forces[batch.structure_index == s].ravel(), found.stress[s].ravel()])
+
     def check(potential, batch, tolerance):
         rows = torch.tensor([0, 0, 2, 1, 0, 2, 1])
         many = batch.select(rows)
@@ -120,14 +123,7 @@ def check_failures():
         assert "finite" in found.problems[6]
         assert "Å3 per atom" in found.problems[4]
         for s, problem in enumerate(found.problems):
-            numbers = torch.cat([found.energy[s : s + 1], found.forces[many.structure_index == s].ravel(), found.stress[s].ravel()])
-            wanted = torch.cat(
-                [
-                    expected.energy[rows[s]][None],
-                    expected.forces[batch.structure_index == rows[s]].ravel(),
-                    expected.stress[rows[s]].ravel(),
-                ]
-            )
+            numbers, wanted = numbers_of(found, many, s), numbers_of(expected, batch, int(rows[s]))
             if problem:
                 assert numbers.isnan().all()
             else:

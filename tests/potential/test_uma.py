@@ -230,7 +230,7 @@ def test_memory_that_does_not_suffice(uma, mixed, monkeypatch):
 
 @needs_fairchem
 def test_a_name_that_fairchem_does_not_have():
-    with pytest.raises(InputError, match="model must be a checkpoint file or one of .*uma-s-1p1.*, got 'uma-xl'"):
+    with pytest.raises(InputError, match=r"model must be a checkpoint file or one of .*uma-s-1p1.*, got 'uma-xl'"):
         Uma("uma-xl")
 
 

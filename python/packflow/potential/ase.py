@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,18 +73,13 @@ class AsePotential:
             with foreign(self.name):
                 energy, forces = atoms.get_potential_energy(), atoms.get_forces()
                 if atoms.pbc.all():
-                    try:
+                    with suppress(NotImplementedError):  # ASE's word for a calculator without a stress
                         stress = atoms.get_stress(voigt=False)
-                    except NotImplementedError:  # ASE's word for a calculator without a stress
-                        pass
         except ForeignError:
             self._calculator = self._make() if self._make else self._calculator
             raise
-        return (
-            np.array([float(energy)]),
-            np.array(forces, dtype=np.float64).reshape(len(atoms), 3),
-            np.array(stress, dtype=np.float64)[None],
-        )
+        energies = np.array([float(energy)])
+        return energies, np.array(forces, np.float64).reshape(len(atoms), 3), np.array(stress, np.float64).reshape(1, 3, 3)
 
 
 def is_calculator(candidate: object) -> bool:
@@ -107,7 +103,7 @@ class AseCalculator(Calculator):
     atoms into the cell. There is no stress in vacuum.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties: list[str] = ["energy", "free_energy", "forces", "stress"]
 
     def __init__(self, potential: Potential, structure: FullStructure, device: torch.device | str = "cpu") -> None:
         """Prepare the potential.

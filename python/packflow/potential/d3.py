@@ -49,9 +49,8 @@ class D3:
             self._one(numbers[ends[s] : ends[s + 1]], positions[ends[s] : ends[s + 1]], cells[s] if periodic else None)
             for s, periodic in enumerate(batch.periodic.tolist())
         ]
-        energy, forces, stress = (np.concatenate(x) for x in zip(*found, strict=True))
-        on = {"device": batch.cell.device, "dtype": torch.float64}
-        return Evaluation(torch.tensor(energy, **on), torch.tensor(forces, **on), torch.tensor(stress, **on), [""] * len(batch))
+        energy, forces, stress = (torch.from_numpy(np.concatenate(x)).to(batch.cell.device) for x in zip(*found, strict=True))
+        return Evaluation(energy, forces, stress, [""] * len(batch))
 
     def _one(self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Energy [1], forces [n_atoms, 3] and stress [1, 3, 3] of one structure in atomic units, in eV and Å."""

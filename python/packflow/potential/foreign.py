@@ -37,9 +37,7 @@ def foreign(who: str) -> Iterator[None]:
         yield
     except Exception as error:  # what other packages raise is not known, and is told in the structure's problem
         reason = " ".join(str(error).split())[:LONGEST_REASON]
-        raise ForeignError(
-            f"{who} raised {type(error).__name__}: {reason}" if reason else f"{who} raised {type(error).__name__}"
-        ) from error
+        raise ForeignError(f"{who} raised {type(error).__name__}" + (f": {reason}" if reason else "")) from error
 
 
 class Model(Protocol):
@@ -63,7 +61,7 @@ class Model(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class PreparedForeign:
     """Structures and the model that will compute them; nothing else is kept between evaluations.
 
@@ -111,9 +109,8 @@ class PreparedForeign:
 
     def select(self, structures: Tensor) -> PreparedForeign:
         """As `Prepared.select`."""
-        return PreparedForeign(
-            self.model, self.batch.select(structures.to(self.batch.cell.device)), [self.problems[s] for s in structures.tolist()]
-        )
+        batch = self.batch.select(structures.to(self.batch.cell.device))
+        return PreparedForeign(self.model, batch, [self.problems[s] for s in structures.tolist()])
 
 
 def nothing(batch: FullBatch, problems: list[str]) -> Evaluation:

@@ -60,7 +60,9 @@ class SevenNet:
 
     def prepare(self, batch: FullBatch) -> PreparedForeign:
         """As `Potential.prepare`."""
-        known = set(self._network.type_map) & set(d3.ELEMENTS if self._dispersion else self._network.type_map)
+        known = set(self._network.type_map or ())
+        if self._dispersion:
+            known &= set(d3.ELEMENTS)
         return PreparedForeign(self, batch.to(self.device), unknown_elements(batch, known, "SevenNet"))
 
     def compute(self, batch: FullBatch) -> Evaluation:
@@ -86,12 +88,10 @@ def load(model: str) -> AtomGraphSequential:
     try:
         network = load_checkpoint(model).build_model()
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"model must be a checkpoint of SevenNet or a name of one, got {model!r} ({' '.join(str(error).split())})"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"model must be a checkpoint of SevenNet or a name of one, got {model!r} ({reason})") from error
     if network.modal_map:
         raise InputError(f"model must have one level of theory, {model!r} has {', '.join(network.modal_map)}")
-    network.eval_type_map = torch.tensor(True)
     network.set_is_batch_data(True)
     return network.eval()
 

@@ -102,9 +102,8 @@ def load(model: str, device: str, dtype: torch.dtype) -> MLIPPredictUnit:
         raise InputError(f"model must be a checkpoint file or one of {', '.join(pretrained_mlip.available_models)}, got {model!r}")
     offered = {task.property for task in unit.dataset_to_tasks.get(TASK, [])}
     if not offered >= PROPERTIES:
-        raise InputError(
-            f"{model} must offer {', '.join(sorted(PROPERTIES))} of task {TASK!r}, offers {', '.join(sorted(offered)) or 'nothing'}"
-        )
+        wanted, got = ", ".join(sorted(PROPERTIES)), ", ".join(sorted(offered)) or "nothing"
+        raise InputError(f"{model} must offer {wanted} of task {TASK!r}, offers {got}")
     return unit
 
 
