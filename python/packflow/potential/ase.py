@@ -103,8 +103,6 @@ class AseCalculator(Calculator):
     atoms into the cell. There is no stress in vacuum.
     """
 
-    implemented_properties: list[str] = ["energy", "free_energy", "forces", "stress"]
-
     def __init__(self, potential: Potential, structure: FullStructure, device: torch.device | str = "cpu") -> None:
         """Prepare the potential.
 
@@ -117,6 +115,7 @@ class AseCalculator(Calculator):
             InputError: the potential cannot compute this structure wherever its atoms are.
         """
         super().__init__()
+        self.implemented_properties = ["energy", "free_energy", "forces", "stress"]
         batch = FullBatch.pack([structure]).to(device)
         self._prepared = potential.prepare(batch)
         if self._prepared.problems[0]:
