@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from packflow.potential.foreign import ForeignError, PreparedForeign, boxed, foreign, parts, unfit, unknown_elements
+from packflow.errors import InputError
+from packflow.potential.foreign import ForeignError, PreparedForeign, boxed, foreign, network_device, parts, unfit, unknown_elements
 from packflow.potential.interface import Evaluation
 
 
@@ -77,6 +78,12 @@ def test_results_are_where_the_coordinates_are(eight):
     found = PreparedForeign(Springs(), eight, [""] * 8).evaluate(positions, eight.cell.float())
     assert found.energy.dtype == found.forces.dtype == found.stress.dtype == torch.float64
     assert not found.energy.requires_grad
+
+
+@pytest.mark.parametrize("device", ["mps", *([] if torch.cuda.is_available() else ["cuda", "cuda:1"])])
+def test_devices_that_are_not_there(device):
+    with pytest.raises(InputError, match=f"device must be cpu or, where there is one, cuda, got '{device}'"):
+        network_device(device)
 
 
 def test_parts():

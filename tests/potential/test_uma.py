@@ -222,6 +222,7 @@ def test_memory_that_does_not_suffice(uma, mixed, monkeypatch):
     assert asked == [3, 1, 2]
     assert found.problems == ["", "", ""]
     torch.testing.assert_close(found.energy, expected.energy, rtol=0, atol=2e-5)
+    assert uma.max_atoms == 100
     monkeypatch.setattr(uma, "max_atoms", 20)
     asked.clear()
     uma.prepare(mixed).evaluate(mixed.positions, mixed.cell)

@@ -11,15 +11,29 @@ import torch
 from torch import Tensor
 
 from packflow.elements import SYMBOLS
+from packflow.errors import InputError
 from packflow.ops import problems as unfit_for_search
 from packflow.potential.interface import Evaluation
 from packflow.structure.full import FullBatch, atoms_of
 
 # Å3 per atom; diamond has 5.7. A denser cell has so many pairs that it would take the memory of all others.
 MIN_VOLUME_PER_ATOM = 1.0
-# atoms that are given to a model at once, unless one structure has more
-MAX_ATOMS = 20_000
+# Atoms that are given to a network at once, unless one structure has more. SevenNet-0 takes 5 to 10 MB an atom; on a CPU, where too much
+# memory ends the process, more at once are also no faster.
+MAX_ATOMS = {"cpu": 100, "cuda": 4000}
 LONGEST_REASON = 300
+
+
+def network_device(device: torch.device | str) -> torch.device:
+    """A device that networks of other packages run on.
+
+    Raises:
+        InputError: it is neither a CPU nor a CUDA device that is there.
+    """
+    found = torch.device(device)
+    if found.type not in MAX_ATOMS or (found.type == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"device must be cpu or, where there is one, cuda, got {str(found)!r}")
+    return found
 
 
 class ForeignError(Exception):
