@@ -50,7 +50,8 @@ class SevenNet:
             max_atoms: Given to the network at once, unless one structure has more; by default 100 on a CPU, 4,000 on a GPU.
 
         Raises:
-            InputError: there is no such device, sevenn or dftd3 is not installed, there are no such weights, or they want to be told a level of theory.
+            InputError: there is no such device, sevenn or dftd3 is not installed, there are no such weights, or they want to be told a
+                level of theory.
         """
         self.device = network_device(device)
         self.max_atoms = max_atoms or MAX_ATOMS[self.device.type]

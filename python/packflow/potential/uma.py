@@ -58,7 +58,8 @@ class Uma:
             dtype: What the network computes in: float32, or float64 for differences of forces and very tight relaxations.
 
         Raises:
-            InputError: there is no such device, fairchem-core is not installed, the weights are neither here nor to be had, or are not of such a model.
+            InputError: there is no such device, fairchem-core is not installed, the weights are neither here nor to be had, or are not of
+                such a model.
         """
         self._unit = load(str(model), network_device(device).type, dtype)
         self.device = torch.device(self._unit.device)
