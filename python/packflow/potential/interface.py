@@ -27,12 +27,12 @@ class Evaluation:
 
 
 class Prepared(Protocol):
-    """A potential with all that it needs of some structures but their coordinates: parameters, neighbour lists that it keeps.
+    """A potential with all that it needs of some structures but their coordinates: parameters, neighbour lists that it keeps."""
 
-    problems: [n_structures], why a structure cannot be evaluated wherever its atoms are (no parameters for it), empty where it can.
-    """
-
-    problems: list[str]
+    @property
+    def problems(self) -> list[str]:
+        """Why a structure cannot be evaluated wherever its atoms are (no parameters for it), empty where it can. [n_structures]"""
+        ...
 
     def evaluate(self, positions: Tensor, cell: Tensor) -> Evaluation:
         """Energy, forces and stress.
@@ -49,12 +49,12 @@ class Prepared(Protocol):
 
 
 class Potential(Protocol):
-    """A way to compute energies.
+    """A way to compute energies."""
 
-    name: as on the command line, such as "mmff".
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """As on the command line, such as "mmff"."""
+        ...
 
     def prepare(self, batch: FullBatch) -> Prepared:
         """Look up what does not depend on coordinates. Never raises for a structure: it says so in `problems`."""
