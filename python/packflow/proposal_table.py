@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from packflow.flow.sampler import Proposal
 from packflow.metrics import clash_percent, density
+from packflow.metrics.validity import volume
 from packflow.structure import AtomsBatch, Crystal, Molecule, Template
 
 LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
@@ -42,12 +43,13 @@ def rows_of(proposals: Sequence[Proposal]) -> list[dict[str, object]]:
     sample in place of a flagged one it is), rejected (flags of the other samples of this index), atomic_numbers and positions (x, y, z of
     each atom in a row; Å, c along z, molecules whole).
     """
-    metrics: list[tuple[float | None, float | None]] = [(None, None)] * len(proposals)
+    metrics: list[tuple[float | None, float | None, float | None]] = [(None, None, None)] * len(proposals)
     good = [place for place, p in enumerate(proposals) if not p.problem]
     if good:
         atoms = AtomsBatch.from_crystals([proposals[place].crystal for place in good])
-        for place, pair in zip(good, zip(density(atoms).tolist(), clash_percent(atoms).tolist(), strict=True), strict=True):
-            metrics[place] = pair
+        numbers = (volume(atoms), density(atoms), clash_percent(atoms))
+        for place, of_crystal in zip(good, zip(*(x.tolist() for x in numbers), strict=True), strict=True):
+            metrics[place] = of_crystal
     return [
         {
             "index": p.index,
@@ -55,7 +57,7 @@ def rows_of(proposals: Sequence[Proposal]) -> list[dict[str, object]]:
             "smiles": p.crystal.template.molecule.smiles,
             "n_copies": p.crystal.template.n_copies,
             **dict(zip(LATTICE, p.crystal.lattice.tolist(), strict=True)),
-            "volume": abs(float(np.linalg.det(p.crystal.cell))) if not p.problem else None,
+            "volume": size,
             "density": dense,
             "clash_percent": clashing,
             "problem": p.problem,
@@ -65,7 +67,7 @@ def rows_of(proposals: Sequence[Proposal]) -> list[dict[str, object]]:
             "atomic_numbers": p.crystal.template.atomic_numbers,
             "positions": p.crystal.positions.ravel(),
         }
-        for p, (dense, clashing) in zip(proposals, metrics, strict=True)
+        for p, (size, dense, clashing) in zip(proposals, metrics, strict=True)
     ]
 
 
