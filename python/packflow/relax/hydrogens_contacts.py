@@ -14,7 +14,7 @@ CONTACT_ENERGY, STEEPNESS = 0.3, 3.7
 # Å: beyond the sum of radii plus this a contact counts nothing; a hydrogen bond's contact is as cheap at this much less
 REACH, BOND_SHORTENING = 0.5, 0.9
 # Å, kcal/mol, Å: best distance between oxygens, strength and reach of a hydrogen bond, as DREIDING's (J. Phys. Chem. 94, 8897, 1990)
-BOND_DISTANCE, BOND_ENERGY, BOND_REACH = 2.75, 5.0, 4.2
+BOND_DISTANCE, BOND_ENERGY, BOND_REACH = 2.75, 7.0, 4.2
 # Å added to the radii of two hydrogens that both make hydrogen bonds: they are charged alike
 LIKE_CHARGES = 0.3
 OXYGEN_RADIUS = 1.52

@@ -20,6 +20,8 @@ HYDROGEN_BONDS = {5: 1.19, 6: 1.09, 7: 1.02, 8: 0.98, 14: 1.48, 15: 1.42, 16: 1.
 DONORS = {7: 0.9, 8: 1.0, 16: 0.4, 34: 0.3}
 # halogens of a molecule accept weakly, and so does an oxygen or sulfur whose lone pair is conjugated
 HALOGENS = {9: 0.3, 17: 0.25, 35: 0.2, 53: 0.2}
+# nitrogen on an aromatic ring; that of amides and in rings accepts nothing
+ANILINE = 0.5
 # per formal charge of the group
 CHARGE_FACTOR = 1.5
 
@@ -85,8 +87,10 @@ def donor_strength(atom: Chem.Atom) -> float:
 def acceptor_strength(atom: Chem.Atom) -> float:
     """Of an atom with a lone pair, beside a carbonyl's; 0 where the lone pair is conjugated nitrogen's or there is none."""
     number, conjugated = atom.GetAtomicNum(), any(bond.GetIsConjugated() for bond in atom.GetBonds())
-    if atom.GetFormalCharge() > 0 or (number == 7 and atom.GetTotalDegree() > 2 and atom.GetHybridization() == SP2):
+    if atom.GetFormalCharge() > 0:
         return 0.0
+    if number == 7 and atom.GetTotalDegree() > 2 and atom.GetHybridization() == SP2:
+        return ANILINE if _is_aniline(atom) else 0.0
     if number in HALOGENS and atom.GetFormalCharge() == 0:
         return HALOGENS[number]
     if number not in (7, 8, 9, 16, 17, 34, 35, 53):
@@ -97,6 +101,11 @@ def acceptor_strength(atom: Chem.Atom) -> float:
     if number == 8 and any(_is_nitro(n) for n in atom.GetNeighbors()):
         return 0.4
     return of_element * (CHARGE_FACTOR if _shares_charge(atom) else 1.0)
+
+
+def _is_aniline(atom: Chem.Atom) -> bool:
+    neighbors = [n for n in atom.GetNeighbors() if n.GetAtomicNum() > 1]
+    return not atom.GetIsAromatic() and all(n.GetIsAromatic() or n.GetHybridization() == Chem.HybridizationType.SP3 for n in neighbors)
 
 
 def _is_nitro(atom: Chem.Atom) -> bool:

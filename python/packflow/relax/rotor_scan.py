@@ -114,7 +114,8 @@ def at_angles(cells: HydrogenCells, rotors: Rotors, angles: np.ndarray) -> Hydro
 def settle(costs: RotorCosts, schedule: Schedule, owner: np.ndarray) -> np.ndarray:
     """States that neither another choice of one rotor nor of two that touch makes cheaper.
 
-    Rotors choose in the order of the schedule, again and again; then the two of each crystal that gain most by choosing together do.
+    Rotors choose in the order of the schedule, again and again; then the two of each crystal that gain most by choosing together do. Once
+    from what is cheapest beside atoms that do not turn, once from where they are; the cheaper result of each crystal is taken.
 
     Args:
         costs: Of the rotors.
@@ -124,12 +125,25 @@ def settle(costs: RotorCosts, schedule: Schedule, owner: np.ndarray) -> np.ndarr
     Returns:
         [n_rotors] int64
     """
-    state = first_cheapest(costs.alone)
+    start, n_crystals = np.zeros(len(owner), dtype=np.int64), int(owner.max()) + 1
+    found = [_settle_from(state, costs, schedule, owner) for state in (first_cheapest(costs.alone), start)]
+    totals = np.stack([total_costs(state, costs, owner, n_crystals) for state in found], 1)
+    return np.where(first_cheapest(totals)[owner] == 0, *found)
+
+
+def _settle_from(state: np.ndarray, costs: RotorCosts, schedule: Schedule, owner: np.ndarray) -> np.ndarray:
     for _ in range(MAX_PAIR_MOVES):
         _choose_in_turn(state, costs, schedule)
         if not _choose_together(state, costs, schedule.rank, owner):
             break
     return state
+
+
+def total_costs(state: np.ndarray, costs: RotorCosts, owner: np.ndarray, n_crystals: int) -> np.ndarray:
+    """Cost of the rotors of each crystal in these states, kcal/mol. [n_crystals]"""
+    alone = costs.alone[np.arange(len(state)), state]
+    both = costs.both[np.arange(len(costs.first)), state[costs.first], state[costs.second]]
+    return np.bincount(owner, alone, n_crystals) + np.bincount(owner[costs.first], both, n_crystals)
 
 
 def first_cheapest(cost: np.ndarray) -> np.ndarray:
