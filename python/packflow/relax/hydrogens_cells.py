@@ -95,15 +95,17 @@ class HydrogenCells:
         """Row of each atom in its molecule. [n_atoms]"""
         return np.arange(len(self.positions)) - self.start[self.copy]
 
-    def pairs(self, cutoff: float, half: bool = False) -> Pairs:
-        """Pairs of atoms nearer than the cutoff (Å), each once if half."""
+    def pairs(self, cutoff: float, half: bool = False, of: np.ndarray | None = None) -> Pairs:
+        """Pairs of atoms nearer than the cutoff (Å), each once if half; only those whose i is true in `of` [n_atoms] if given."""
         found = neighbors(torch.from_numpy(self.positions), torch.from_numpy(self.cells), torch.from_numpy(self.atom_ptr).int(), cutoff, half)
-        i, j = found.pair_index.numpy()
-        shifts = found.cell_shifts.numpy()
-        moved = shifts.any(1)
+        (i, j), shifts = found.pair_index.numpy(), found.cell_shifts.numpy()
+        if of is not None:
+            wanted = np.nonzero(of[i])[0]
+            i, j, shifts = i[wanted], j[wanted], shifts[wanted]
+        moved = (shifts != 0).any(1)
         vectors = self.positions[j] - self.positions[i]
         vectors[moved] += np.einsum("px,pxy->py", shifts[moved], self.cells[self.crystal[i[moved]]])
-        return Pairs(i, j, vectors, np.linalg.norm(vectors, axis=1), self._bonds_between(i, j, moved))
+        return Pairs(i, j, vectors, lengths(vectors), self._bonds_between(i, j, moved))
 
     def _bonds_between(self, i: np.ndarray, j: np.ndarray, moved: np.ndarray) -> np.ndarray:
         """Bonds between two atoms, APART in different molecules or, `moved`, images. [n_pairs] int64"""
@@ -115,3 +117,8 @@ class HydrogenCells:
         flat = np.concatenate([t.separation.reshape(-1) for t in self.tables])
         bonds[within] = flat[first[kind] + place[i[within]] * sizes[kind] + place[j[within]]]
         return bonds
+
+
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean, over the last axis. [..., 3] -> [...]"""
+    return np.sqrt(np.einsum("...x,...x->...", vectors, vectors))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from packflow.relax.hydrogens_cells import APART, HydrogenCells, Pairs
+from packflow.relax.hydrogens_cells import APART, HydrogenCells, Pairs, lengths
 
 # A contact of a hydrogen with an atom of another molecule is a clash below this share of the sum of van der Waals radii; a hydrogen bond
 # may be this many Å shorter.
@@ -59,6 +59,6 @@ def bond_depth(heavy_distances: np.ndarray, radii: np.ndarray) -> np.ndarray:
 
 def straightness(to_donor: np.ndarray, to_acceptor: np.ndarray) -> np.ndarray:
     """cos^4 of the angle donor-hydrogen-acceptor, 0 below 90 degrees. [..., 3], [..., 3], seen from the hydrogen -> [...]"""
-    scalar = (to_donor * to_acceptor).sum(-1)
-    lengths = np.linalg.norm(to_donor, axis=-1) * np.linalg.norm(to_acceptor, axis=-1)
-    return np.minimum(scalar / np.maximum(lengths, np.finfo(np.float64).tiny), 0.0) ** 4
+    scalar = np.einsum("...x,...x->...", to_donor, to_acceptor)
+    product = lengths(to_donor) * lengths(to_acceptor)
+    return np.minimum(scalar / np.maximum(product, np.finfo(np.float64).tiny), 0.0) ** 4

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from packflow.relax.hydrogens_cells import HydrogenCells, Pairs
+from packflow.relax.hydrogens_cells import HydrogenCells, Pairs, lengths
 from packflow.relax.hydrogens_contacts import BOND_REACH, BOND_SHORTENING, LIKE_CHARGES, REACH, bond_depth, repulsion, straightness
 from packflow.relax.rotors import Rotors
 
@@ -71,18 +71,25 @@ def turned(vectors: np.ndarray, axes: np.ndarray, angles: np.ndarray) -> np.ndar
     return vectors + (cosine - 1) * (vectors - along) + sine * np.cross(axes, vectors)
 
 
-def rotor_costs(cells: HydrogenCells, rotors: Rotors, angles: np.ndarray) -> RotorCosts:
-    """Costs of turning by each of the given angles, degrees. [n_rotors, n_states]"""
+def rotor_pairs(cells: HydrogenCells, rotors: Rotors) -> Pairs:
+    """From the centers of rotors to all that their hydrogens can touch, and to rotors that can; the same wherever rotors are turned."""
+    radii = cells.of_atoms("radii")
+    hydrogens = np.nonzero(rotors.of_atom >= 0)[0]
+    reach = lengths(cells.positions[hydrogens] - cells.positions[rotors.centers[rotors.of_atom[hydrogens]]]).max() + radii[hydrogens].max()
+    is_center = np.zeros(len(radii), dtype=bool)
+    is_center[rotors.centers] = True
+    pairs = cells.pairs(max(reach + REACH + max(radii.max(), reach + LIKE_CHARGES), BOND_REACH), of=is_center)
+    return pairs.select((rotors.of_atom[pairs.j] < 0) & (pairs.bonds > 1))
+
+
+def rotor_costs(cells: HydrogenCells, rotors: Rotors, pairs: Pairs, angles: np.ndarray) -> RotorCosts:
+    """Costs of turning by each of the given angles, degrees; `pairs` are those of `rotor_pairs`. [n_rotors, n_states]"""
     turning = Turning.of(cells, rotors, angles)
-    radii, lengths = cells.of_atoms("radii"), np.linalg.norm(turning.vectors[:, 0], axis=1).max()
-    farthest = lengths + radii[turning.hydrogens].max() + REACH + max(radii.max(), lengths + radii[turning.hydrogens].max() + LIKE_CHARGES)
-    rotor_of = np.full(len(radii), -1)
+    rotor_of = np.full(len(cells.positions), -1)
     rotor_of[rotors.centers] = np.arange(len(rotors.centers))
-    pairs = cells.pairs(max(farthest, BOND_REACH))
-    pairs = pairs.select(rotor_of[pairs.i] >= 0)
     alone = torsion_costs(cells, rotors, angles)
-    _add_fixed(alone, cells, turning, rotor_of, pairs.select((rotors.of_atom[pairs.j] < 0) & (pairs.bonds > 2)))
-    beside = pairs.select((rotor_of[pairs.j] >= rotor_of[pairs.i]) & (pairs.bonds > 1))
+    _add_fixed(alone, cells, turning, rotor_of, pairs.select(pairs.bonds > 2))
+    beside = pairs.select(rotor_of[pairs.j] >= rotor_of[pairs.i])
     return RotorCosts(alone, *_of_rotors(alone, cells, turning, rotor_of, beside))
 
 
@@ -107,14 +114,14 @@ def _add_fixed(alone: np.ndarray, cells: HydrogenCells, turning: Turning, rotor_
     bond, sums = donates[h] * accepts[j], radii[h] + radii[j]
     depth = bond * bond_depth(pairs.distances[place], radii[i] + radii[j])
     sums -= BOND_SHORTENING * np.minimum(bond, 1)
-    length = np.linalg.norm(turning.vectors[row, 0], axis=1)
-    near = np.nonzero((pairs.distances[place] < length + sums + REACH) | (depth > 0))[0]
-    for some in np.array_split(near, len(near) // CONTACTS_AT_ONCE + 1):
+    touches = np.nonzero(pairs.distances[place] < lengths(turning.vectors[row, 0]) + sums + REACH)[0]
+    for some in np.array_split(touches, len(touches) // CONTACTS_AT_ONCE + 1):
+        to_other = pairs.vectors[place[some]][:, None] - turning.vectors[row[some]]
+        np.add.at(alone, turning.rotor[row[some]], repulsion(lengths(to_other), sums[some][:, None]))
+    for some in np.array_split(np.nonzero(depth)[0], np.count_nonzero(depth) // CONTACTS_AT_ONCE + 1):
         to_hydrogen = turning.vectors[row[some]]
-        to_other = pairs.vectors[place[some]][:, None] - to_hydrogen
-        cost = repulsion(np.linalg.norm(to_other, axis=2), sums[some][:, None])
-        cost -= depth[some][:, None] * straightness(-to_hydrogen, to_other)
-        np.add.at(alone, turning.rotor[row[some]], cost)
+        straight = straightness(-to_hydrogen, pairs.vectors[place[some]][:, None] - to_hydrogen)
+        np.add.at(alone, turning.rotor[row[some]], -depth[some][:, None] * straight)
 
 
 def _of_rotors(
@@ -127,8 +134,8 @@ def _of_rotors(
     place, row = place[again], row[again]
     h, g = turning.hydrogens[row], turning.hydrogens[other]
     sums = radii[h] + radii[g] + LIKE_CHARGES * ((donates[h] > 0) & (donates[g] > 0))
-    lengths = np.linalg.norm(turning.vectors[:, 0], axis=1)
-    near = np.nonzero(pairs.distances[place] < lengths[row] + lengths[other] + sums + REACH)[0]
+    bonds = lengths(turning.vectors[:, 0])
+    near = np.nonzero(pairs.distances[place] < bonds[row] + bonds[other] + sums + REACH)[0]
     n_rotors, n_states = alone.shape
     edges, edge = np.unique(turning.rotor[row[near]] * n_rotors + turning.rotor[other[near]], return_inverse=True)
     both = np.zeros((len(edges), n_states, n_states))
@@ -136,7 +143,7 @@ def _of_rotors(
         rows = near[some]
         one = turning.vectors[row[rows]]
         two = pairs.vectors[place[rows]][:, None] + turning.vectors[other[rows]]
-        squares = (one**2).sum(2)[:, :, None] + (two**2).sum(2)[:, None] - 2 * one @ two.transpose(0, 2, 1)
+        squares = (lengths(one) ** 2)[:, :, None] + (lengths(two) ** 2)[:, None] - 2 * one @ two.transpose(0, 2, 1)
         np.add.at(both, edge[some], repulsion(np.sqrt(np.maximum(squares, 0)), sums[rows][:, None, None]))
     first, second = edges // n_rotors, edges % n_rotors
     own = first == second

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from packflow.relax.hydrogens_cells import HydrogenCells
-from packflow.relax.rotor_costs import RotorCosts, Turning, rotor_costs
+from packflow.relax.rotor_costs import RotorCosts, Turning, rotor_costs, rotor_pairs
 from packflow.relax.rotors import Rotors
 
 # angles of the first scan of a period; the second divides the step between them
@@ -64,8 +64,9 @@ def turn_rotors(cells: HydrogenCells) -> tuple[HydrogenCells, np.ndarray]:
         return cells, n_turned
     owner, total = cells.crystal[rotors.centers], np.zeros(len(rotors.centers))
     fractional = np.einsum("rx,rxy->ry", cells.positions[rotors.centers], np.linalg.inv(cells.cells)[owner])
+    pairs = rotor_pairs(cells, rotors)
     for angles in (coarse_angles(rotors), fine_angles(rotors)):
-        costs = rotor_costs(cells, rotors, angles)
+        costs = rotor_costs(cells, rotors, pairs, angles)
         chosen = np.take_along_axis(angles, settle(costs, Schedule.of(costs, fractional), owner)[:, None], 1)
         cells = at_angles(cells, rotors, chosen)
         total += chosen[:, 0]
