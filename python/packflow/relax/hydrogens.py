@@ -22,8 +22,8 @@ from packflow.structure.unwrap import unwrap
 COINCIDENT = 0.5
 # Å around the tabulated length of a bond to hydrogen
 LENGTH_TOLERANCE = 0.15
-# degrees between a hydrogen's bond and another bond of its heavy atom
-MIN_ANGLE = 50.0
+# degrees between a hydrogen's bond and another bond of its heavy atom; less, and the hydrogen is nearly on the other atom
+MIN_ANGLE = 30.0
 # Å: how far the search for contacts reaches; a cell that cannot be searched so far is refused
 SEARCHED = 6.0
 # crystals that are worked on at once, to bound the memory
@@ -72,18 +72,20 @@ def _add_to_some(crystals: list[Crystal], turn: bool) -> list[Hydrogenated]:
     cells = cells_of(crystals)
     found = heavy_atom_problems(crystals, cells)
     good = [c for c, problem in enumerate(found) if not problem]
-    placed = _placed([whole(crystals[c], cells[c]) for c in good])
-    templates = [crystals[c].template for c in good]
-    for c, problem in zip(good, hydrogen_problems(HydrogenCells.pack(templates, placed, cells[good])) if good else [], strict=True):
+    placed = dict(zip(good, _placed([whole(crystals[c], cells[c]) for c in good]), strict=True))
+    for c, problem in zip(good, hydrogen_problems(_packed(crystals, placed, cells)) if good else [], strict=True):
         found[c] = problem
     results = [Hydrogenated(None, problem) for problem in found]
-    kept = {c: positions for c, positions in zip(good, placed, strict=True) if not found[c]}
+    kept = {c: positions for c, positions in placed.items() if not found[c]}
     if kept:
-        rows = list(kept)
-        packed = HydrogenCells.pack([crystals[c].template for c in rows], list(kept.values()), cells[rows])
-        for c, result in zip(rows, _turned([crystals[c] for c in rows], packed, turn), strict=True):
+        for c, result in zip(kept, _turned([crystals[c] for c in kept], _packed(crystals, kept, cells), turn), strict=True):
             results[c] = result
     return results
+
+
+def _packed(crystals: list[Crystal], placed: dict[int, np.ndarray], cells: np.ndarray) -> HydrogenCells:
+    """Some of the crystals, with all their atoms at the positions given for them."""
+    return HydrogenCells.pack([crystals[c].template for c in placed], list(placed.values()), cells[list(placed)])
 
 
 def _turned(crystals: list[Crystal], cells: HydrogenCells, turn: bool) -> list[Hydrogenated]:
