@@ -13,7 +13,7 @@ from packflow.relax.hydrogens import add_hydrogens
 from packflow.relax.hydrogens_contacts import bond_depth, repulsion, straightness
 from packflow.relax.hydrogens_molecule import hydrogen_table
 from packflow.relax.rotor_costs import RotorCosts, turned
-from packflow.relax.rotor_scan import Schedule, settle, total_costs
+from packflow.relax.rotor_settle import Turns, settle, total_costs
 from packflow.structure.full import full_mol
 from packflow.structure.molecule import heavy_atom_mol
 
@@ -287,7 +287,7 @@ def test_no_choice_of_one_rotor_or_two_is_cheaper(seed):
     rng = np.random.default_rng(seed)
     costs = random_costs(rng, 6, 4, 7)
     owner = np.zeros(6, dtype=np.int64)
-    state = settle(costs, Schedule.of(costs, rng.random((6, 3))), owner)
+    state = settle(costs, rng.random((6, 3)), owner)
     cost = total_costs(state, costs, owner, 1)[0]
     for rotors in [*itertools.combinations(range(6), 1), *zip(costs.first.tolist(), costs.second.tolist(), strict=True)]:
         for choice in itertools.product(range(4), repeat=len(rotors)):
@@ -302,23 +302,25 @@ def test_most_are_the_best_of_all():
         rng = np.random.default_rng(seed)
         costs = random_costs(rng, 5, 3, 6)
         owner = np.zeros(5, dtype=np.int64)
-        state = settle(costs, Schedule.of(costs, rng.random((5, 3))), owner)
+        state = settle(costs, rng.random((5, 3)), owner)
         every = [total_costs(np.array(s), costs, owner, 1)[0] for s in itertools.product(range(3), repeat=5)]
         best += total_costs(state, costs, owner, 1)[0] < min(every) + 1e-9
     assert best >= 32
 
 
-def test_rotors_of_one_level_do_not_touch():
+def test_rotors_of_one_level_do_not_touch_and_lower_ranks_choose_first():
     rng = np.random.default_rng(0)
     costs = random_costs(rng, 30, 2, 70)
-    schedule = Schedule.of(costs, rng.random((30, 3)))
+    turns = Turns.of(costs, rng.random((30, 3)))
     level = np.full(30, -1)
-    for n, rotors in enumerate(schedule.levels):
+    for n, (rotors, *_) in enumerate(turns.levels):
         level[rotors] = n
-    assert (level[costs.first] != level[costs.second]).all()
-    # whoever is later in the order chooses later
-    later = schedule.rank[costs.first] > schedule.rank[costs.second]
-    assert (level[costs.first] > level[costs.second]).tolist() == later.tolist()
+    assert (turns.rank[turns.low] < turns.rank[turns.high]).all()
+    assert (level[turns.low] < level[turns.high]).all()
+    for low, high, both, back in zip(turns.low, turns.high, turns.both[:70], turns.both[70:], strict=True):
+        (edge,) = np.nonzero((np.minimum(low, high) == costs.first) & (np.maximum(low, high) == costs.second))[0]
+        assert np.array_equal(both, costs.both[edge] if low < high else costs.both[edge].T)
+        assert np.array_equal(back, both.T)
 
 
 def test_shapes_of_the_costs():

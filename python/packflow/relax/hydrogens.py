@@ -72,7 +72,7 @@ def _add_to_some(crystals: list[Crystal], turn: bool) -> list[Hydrogenated]:
     cells = cells_of(crystals)
     found = heavy_atom_problems(crystals, cells)
     good = [c for c, problem in enumerate(found) if not problem]
-    placed = dict(zip(good, _placed([whole(crystals[c], cells[c]) for c in good]), strict=True))
+    placed = dict(zip(good, _placed(_whole([crystals[c] for c in good], cells[good])), strict=True))
     for c, problem in zip(good, hydrogen_problems(_packed(crystals, placed, cells)) if good else [], strict=True):
         found[c] = problem
     results = [Hydrogenated(None, problem) for problem in found]
@@ -131,9 +131,13 @@ def _heavy_batch(crystals: Sequence[Crystal], cells: np.ndarray) -> tuple[torch.
     return torch.from_numpy(positions), torch.from_numpy(cells), torch.from_numpy(atom_ptr).int()
 
 
-def whole(crystal: Crystal, cell: np.ndarray) -> Crystal:
-    """The crystal with its molecules whole: itself, unless a bond is longer than half a lattice vector along one of them."""
-    fractional = crystal.positions @ np.linalg.inv(cell)
+def _whole(crystals: list[Crystal], cells: np.ndarray) -> list[Crystal]:
+    """With their molecules whole: themselves, unless a bond is longer than half a lattice vector along one of them."""
+    return [_mended(*both) for both in zip(crystals, cells, np.linalg.inv(cells), strict=True)]
+
+
+def _mended(crystal: Crystal, cell: np.ndarray, inverse: np.ndarray) -> Crystal:
+    fractional = crystal.positions @ inverse
     i, j = crystal.template.bond_index
     if not len(i) or np.abs(fractional[j] - fractional[i]).max() <= 0.5:
         return crystal
@@ -170,7 +174,9 @@ def hydrogen_problems(cells: HydrogenCells) -> list[str]:
         found[c] = f"hydrogen {h} stands within {MIN_ANGLE:g} degrees of the bond from atom {center} to {other}"
     for h in wrong[::-1]:
         c = int(cells.crystal[h])
-        found[c] = f"hydrogen {h - cells.atom_ptr[c]} is {lengths[h]:.2f} Å from its atom, wanted are {expected[h]:.2f} ± {LENGTH_TOLERANCE} Å"
+        found[c] = (
+            f"hydrogen {h - cells.atom_ptr[c]} is {lengths[h]:.2f} Å from its atom, wanted are {expected[h]:.2f} ± {LENGTH_TOLERANCE} Å"
+        )
     return found
 
 

@@ -97,7 +97,9 @@ class HydrogenCells:
 
     def pairs(self, cutoff: float, half: bool = False, of: np.ndarray | None = None) -> Pairs:
         """Pairs of atoms nearer than the cutoff (Å), each once if half; only those whose i is true in `of` [n_atoms] if given."""
-        found = neighbors(torch.from_numpy(self.positions), torch.from_numpy(self.cells), torch.from_numpy(self.atom_ptr).int(), cutoff, half)
+        found = neighbors(
+            torch.from_numpy(self.positions), torch.from_numpy(self.cells), torch.from_numpy(self.atom_ptr).int(), cutoff, half
+        )
         (i, j), shifts = found.pair_index.numpy(), found.cell_shifts.numpy()
         if of is not None:
             wanted = np.nonzero(of[i])[0]

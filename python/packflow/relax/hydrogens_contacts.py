@@ -25,10 +25,11 @@ def clashes(cells: HydrogenCells) -> Pairs:
 
     Two hydrogens are listed once.
     """
-    radii = cells.of_atoms("radii")
-    pairs = cells.pairs(CLASH_SHARE * 2 * float(radii.max()), half=True)
-    is_hydrogen = cells.of_atoms("bearer") >= 0
-    pairs = pairs.select((pairs.bonds == APART) & (is_hydrogen[pairs.i] | is_hydrogen[pairs.j]))
+    radii, is_hydrogen = cells.of_atoms("radii"), cells.of_atoms("bearer") >= 0
+    if not is_hydrogen.any():
+        return cells.pairs(CLASH_SHARE).select(np.zeros(0, dtype=np.int64))
+    pairs = cells.pairs(CLASH_SHARE * float(radii[is_hydrogen].max() + radii.max()), half=True)
+    pairs = pairs.select(np.nonzero((pairs.bonds == APART) & (is_hydrogen[pairs.i] | is_hydrogen[pairs.j]))[0])
     turned = ~is_hydrogen[pairs.i]
     i, j = np.where(turned, pairs.j, pairs.i), np.where(turned, pairs.i, pairs.j)
     donates, accepts = cells.of_atoms("donates"), cells.of_atoms("accepts")
