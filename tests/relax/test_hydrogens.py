@@ -157,7 +157,7 @@ def test_same_bits_every_time(measured):
 @pytest.mark.parametrize("cod", ["2007371", "2019369", "4116140", "7221763"])
 def test_molecules_cut_by_the_cell(measured, cod):
     crystal = measured[cod]
-    fractional = crystal.fractional + [0.3, 0.1, 0.2]
+    fractional = crystal.fractional + np.array([0.3, 0.1, 0.2])
     whole = replace(crystal, positions=fractional @ crystal.cell)
     cut = replace(crystal, positions=(fractional % 1) @ crystal.cell)
     assert np.abs(cut.positions - whole.positions).max() > 1

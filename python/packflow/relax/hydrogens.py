@@ -97,7 +97,7 @@ def _turned(crystals: list[Crystal], cells: HydrogenCells, turn: bool) -> list[H
     owner = cells.crystal[close.i]
     results = []
     for c, (crystal, first, last) in enumerate(zip(crystals, cells.atom_ptr, cells.atom_ptr[1:], strict=False)):
-        of_crystal = owner == c
+        of_crystal = np.nonzero(owner == c)[0]
         structure = FullStructure(crystal.template, cells.positions[first:last].copy(), cells.cells[c].copy())
         index = np.stack([close.i[of_crystal], close.j[of_crystal]]) - first
         results.append(Hydrogenated(structure, "", int(n_turned[c]), index, close.distances[of_crystal]))
@@ -107,7 +107,7 @@ def _turned(crystals: list[Crystal], cells: HydrogenCells, turn: bool) -> list[H
 def cells_of(crystals: Sequence[Crystal]) -> np.ndarray:
     """Lattice vectors as rows, Å; NaN where lengths or angles are impossible. [n_crystals, 3, 3]"""
     lattices = np.array([crystal.lattice for crystal in crystals], dtype=np.float64).reshape(-1, 6)
-    possible = (lattices > 0).all(1) & (lattices[:, 3:] < 180).all(1)
+    possible = (lattices.min(1) > 0) & (lattices[:, 3:].max(1) < 180)
     return np.where(possible[:, None, None], cell_from_lattice(torch.from_numpy(lattices)).numpy(), np.nan)
 
 

@@ -9,7 +9,8 @@ from packflow.relax.hydrogens_cells import APART, HydrogenCells, Pairs, lengths
 # A contact of a hydrogen with an atom of another molecule is a clash below this share of the sum of van der Waals radii; a hydrogen bond
 # may be this many Å shorter.
 CLASH_SHARE, BOND_ALLOWANCE = 0.75, 0.55
-# kcal/mol at the sum of the van der Waals radii, and 1/Å: the repulsion between hydrogens of Williams (J. Chem. Phys. 45, 3770, 1966)
+# kcal/mol at the sum of the van der Waals radii; 1/Å, as steep as the repulsion of hydrogens in hydrocarbons (Williams, J. Chem. Phys. 47,
+# 4680, 1967)
 CONTACT_ENERGY, STEEPNESS = 0.3, 3.7
 # Å: beyond the sum of radii plus this a contact counts nothing; a hydrogen bond's contact is as cheap at this much less
 REACH, BOND_SHORTENING = 0.5, 0.9

@@ -11,7 +11,7 @@ from rdkit import Chem
 from packflow.relax.rotors import SP2, Rotors
 from packflow.structure.full import full_mol
 
-# Å, Bondi 1964 (J. Phys. Chem. 68, 441); hydrogen, boron, silicon, phosphorus, arsenic as in Mantina et al. 2009 (J. Phys. Chem. A 113, 5806)
+# Å, Bondi 1964 (J. Phys. Chem. 68, 441); hydrogen, boron and arsenic as in Mantina et al. 2009 (J. Phys. Chem. A 113, 5806)
 VDW_RADII = {1: 1.10, 5: 1.92, 6: 1.70, 7: 1.55, 8: 1.52, 9: 1.47, 14: 2.10, 15: 1.80, 16: 1.80, 17: 1.75, 33: 1.85, 34: 1.90, 35: 1.85}
 VDW_RADII[53] = 1.98
 # Å, X-H from neutron diffraction (Allen and Bruno 2010, Acta Cryst. B66, 380): C 1.09, N 1.02, O 0.98; gas phase for the others

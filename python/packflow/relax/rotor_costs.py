@@ -53,7 +53,7 @@ class Turning:
         rotor = rotors.of_atom[hydrogens]
         x = cells.positions
         axes = x[rotors.centers] - x[rotors.neighbors].mean(1)
-        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), np.finfo(np.float64).tiny)
         vectors = turned((x[hydrogens] - x[rotors.centers[rotor]])[:, None], axes[rotor][:, None], np.deg2rad(angles)[rotor])
         return cls(hydrogens, rotor, vectors, np.searchsorted(rotor, np.arange(len(rotors.centers) + 1)))
 

@@ -71,7 +71,7 @@ class Turns:
     def of(cls, costs: RotorCosts, fractional: np.ndarray) -> Turns:
         """By fractional coordinates of the rotors' centers. [n_rotors, 3]"""
         # smooth and periodic, and the same only for rotors in the same place
-        key = np.cos(2 * np.pi * (fractional + (0.123, 0.237, 0.391))) @ (1.0, 1.7, 2.3)
+        key = np.cos(2 * np.pi * (fractional + np.array([0.123, 0.237, 0.391]))) @ np.array([1.0, 1.7, 2.3])
         rank = np.empty(len(key), dtype=np.int64)
         rank[np.argsort(key, kind="stable")] = np.arange(len(key))
         swap = rank[costs.first] > rank[costs.second]
