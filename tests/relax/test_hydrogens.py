@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from packflow import Crystal, Molecule, Template
-from packflow.relax.hydrogens import CRYSTALS_AT_ONCE, add_hydrogens
+from packflow.relax.hydrogens import ATOMS_AT_ONCE, add_hydrogens
 from packflow.relax.hydrogens_molecule import HYDROGEN_BONDS, hydrogen_table
 from packflow.structure.cif import read_cif
 from packflow.structure.full import full_mol, full_numbers
@@ -119,8 +119,8 @@ def test_bonds_that_rdkit_makes_too_short(smiles, length):
 
 
 def test_many_molecules_at_once_are_as_each_alone():
-    crystals = [packing(smiles, n, seed=n) for n in (1, 2, 4) for smiles in MOLECULES.values()] * 3
-    assert len(crystals) > CRYSTALS_AT_ONCE
+    crystals = [packing(smiles, n, seed=n) for n in (1, 2, 4) for smiles in MOLECULES.values()] * 12
+    assert sum(c.template.n_atoms for c in crystals) > ATOMS_AT_ONCE
     for crystal, result in zip(crystals, add_hydrogens(crystals), strict=True):
         one = hydrogenated(crystal)
         assert np.array_equal(result.structure.positions, one.structure.positions)

@@ -26,8 +26,8 @@ LENGTH_TOLERANCE = 0.15
 MIN_ANGLE = 30.0
 # Å: how far the search for contacts reaches; a cell that cannot be searched so far is refused
 SEARCHED = 6.0
-# crystals that are worked on at once, to bound the memory
-CRYSTALS_AT_ONCE = 64
+# heavy atoms that are worked on at once, to bound the memory
+ATOMS_AT_ONCE = 3000
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,20 @@ def add_hydrogens(crystals: Sequence[Crystal], turn: bool = True) -> list[Hydrog
         One for each crystal, in their order. A crystal has a problem if its cell or coordinates are no numbers of a cell, if heavy atoms
         coincide, or if a hydrogen is not where its bonds' lengths and angles are sane.
     """
-    parts = [crystals[first : first + CRYSTALS_AT_ONCE] for first in range(0, len(crystals), CRYSTALS_AT_ONCE)]
-    return [result for part in parts for result in _add_to_some(list(part), turn)]
+    return [result for part in _parts(crystals) for result in _add_to_some(part, turn)]
+
+
+def _parts(crystals: Sequence[Crystal]) -> list[list[Crystal]]:
+    """Crystals in their order, in parts of at most ATOMS_AT_ONCE heavy atoms; a larger crystal is a part alone."""
+    parts: list[list[Crystal]] = []
+    n_atoms = ATOMS_AT_ONCE
+    for crystal in crystals:
+        n_atoms += crystal.template.n_atoms
+        if n_atoms > ATOMS_AT_ONCE:
+            parts.append([])
+            n_atoms = crystal.template.n_atoms
+        parts[-1].append(crystal)
+    return parts
 
 
 def _add_to_some(crystals: list[Crystal], turn: bool) -> list[Hydrogenated]:

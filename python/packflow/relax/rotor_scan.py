@@ -19,8 +19,8 @@ FINE = np.array([0, -1, 1, -2, 2, -3, 3]) / 6
 def turn_rotors(cells: HydrogenCells) -> tuple[HydrogenCells, np.ndarray]:
     """Turn the hydrogens of every cell that can turn: out of clashes, and towards acceptors of hydrogen bonds.
 
-    A scan of 24 angles a period, then one between them. All contacts of a hydrogen with atoms at least four bonds away count, images
-    included.
+    Hydroxyls on planar atoms are bent to 110 degrees first. Then a scan of 24 angles a period, and one between them. All contacts of a
+    hydrogen with atoms at least four bonds away count, images included.
 
     Returns:
         The cells with these hydrogens elsewhere, all other atoms where they were, and how many groups of each crystal turned
@@ -30,6 +30,7 @@ def turn_rotors(cells: HydrogenCells) -> tuple[HydrogenCells, np.ndarray]:
     n_turned = np.zeros(len(cells.cells), dtype=np.int64)
     if not len(rotors.centers):
         return cells, n_turned
+    cells = bent(cells, rotors)
     owner, total = cells.crystal[rotors.centers], np.zeros(len(rotors.centers))
     fractional = np.einsum("rx,rxy->ry", cells.positions[rotors.centers], np.linalg.inv(cells.cells)[owner])
     pairs = rotor_pairs(cells, rotors)
@@ -57,6 +58,19 @@ def rotors_of(cells: HydrogenCells) -> Rotors:
     sizes = [len(of_atom) for of_atom in parts["of_atom"]]
     within = np.concatenate(parts["of_atom"])[(np.cumsum(sizes) - sizes)[cells.table][cells.copy] + cells.place]
     return Rotors(**column, of_atom=np.where(within < 0, -1, within + first_rotor[cells.copy]))
+
+
+def bent(cells: HydrogenCells, rotors: Rotors) -> HydrogenCells:
+    """The cells with hydroxyls on planar atoms bent in their plane to the angle that they have."""
+    some = np.nonzero(rotors.bends)[0]
+    x, hydrogen, center = cells.positions.copy(), rotors.first[some], rotors.centers[some]
+    axis = x[center] - x[rotors.neighbors[some, 0]]
+    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+    bond, angle = x[hydrogen] - x[center], np.deg2rad(rotors.bends[some])[:, None]
+    across = bond - (bond * axis).sum(1, keepdims=True) * axis
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    x[hydrogen] = x[center] + np.linalg.norm(bond, axis=1, keepdims=True) * (np.sin(angle) * across - np.cos(angle) * axis)
+    return cells.at(x)
 
 
 def coarse_angles(rotors: Rotors) -> np.ndarray:

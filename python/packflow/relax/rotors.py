@@ -17,6 +17,8 @@ ECLIPSED_BARRIER = -1.5
 # kcal/mol, a hydroxyl in the plane of its neighbor: phenol 3.4, carboxylic acids higher and with hydrogen syn to the carbonyl, oximes anti
 PLANAR_BARRIER, ACID_BARRIER = 3.4, 8.0
 SYN_TO_CARBONYL, ANTI_TO_NITROGEN = -4.0, 4.0
+# degrees at the oxygen of a hydroxyl on a planar atom, by neutron diffraction of phenols and acids; RDKit takes 120
+HYDROXYL_ANGLE = 110.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Rotors:
     flips:     [n_rotors] bool, only half a turn makes sense.
     reference: [n_rotors] int64, a neighbor of the neighbor; -1 where turning costs nothing.
     costs:     [n_rotors, 3] c1, c2, c3, kcal/mol.
+    bends:     [n_rotors] degrees between the axis reversed and the hydrogen's bond, where RDKit has it wrong, else 0.
     of_atom:   [n_full] int64, the rotor that each hydrogen belongs to, -1 of all other atoms.
     """
 
@@ -46,6 +49,7 @@ class Rotors:
     flips: np.ndarray
     reference: np.ndarray
     costs: np.ndarray
+    bends: np.ndarray
     of_atom: np.ndarray
 
     @classmethod
@@ -65,6 +69,7 @@ class Rotors:
             flips=np.array([len(kept) == 2 for _, kept in found], dtype=bool),
             reference=_integers(reference for reference, _ in terms),
             costs=np.array([costs for _, costs in terms]).reshape(-1, 3),
+            bends=np.array([HYDROXYL_ANGLE if _is_planar_hydroxyl(atom) else 0.0 for atom, _ in found]),
             of_atom=of_atom,
         )
 
@@ -92,6 +97,10 @@ def turns(atom: Chem.Atom, neighbors: list[Chem.Atom]) -> bool:
 def _is_pyramidal(atom: Chem.Atom) -> bool:
     """Three bonds and a lone pair that no double bond takes up."""
     return atom.GetAtomicNum() in (7, 15, 33) and atom.GetFormalCharge() == 0 and atom.GetHybridization() not in (SP, SP2)
+
+
+def _is_planar_hydroxyl(atom: Chem.Atom) -> bool:
+    return atom.GetAtomicNum() == 8 and atom.GetFormalCharge() == 0 and atom.GetHybridization() == SP2
 
 
 def _cost(atom: Chem.Atom, neighbors: list[Chem.Atom]) -> tuple[int, tuple[float, float, float]]:
