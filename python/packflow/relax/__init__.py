@@ -1,0 +1,1 @@
+"""From sampled heavy atoms to relaxed crystals with all their atoms."""
