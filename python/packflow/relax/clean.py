@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from packflow.ops._crystals import check_count
 from packflow.relax.clean_centers import SIDED
 from packflow.relax.clean_layout import Contacts, Layout
 from packflow.relax.clean_push import Push
+from packflow.relax.clean_report import CleanReport
 from packflow.relax.clean_steps import SLACK, Motion, Settled, settle
 from packflow.relax.clean_volume import expected_volume, plausible_factor
 from packflow.structure import AtomsBatch, Crystal, CrystalBatch, TemplateBatch
@@ -22,50 +23,6 @@ from packflow.structure import AtomsBatch, Crystal, CrystalBatch, TemplateBatch
 MAX_STEPS = 100
 # atoms that are cleaned at once: bounds memory, about 2 kB an atom
 MAX_ATOMS = 20_000
-
-
-@dataclass(frozen=True)
-class CleanReport:
-    """What a clean-up did to each crystal; tensors on the CPU.
-
-    changed:         [n_crystals] bool; what was clean, or has a problem, is not changed in a single bit.
-    finished:        [n_crystals] bool; whether the crystal is clean, as it came or within the steps.
-    displacement:    [n_crystals] float64, Å, root mean square over atoms, beyond what the cell's rescaling moved molecules by.
-    volume_percent:  [n_crystals] float64, change of the cell's volume.
-    near_before, near_after: [n_crystals] int64, distances out of range between atoms at most three bonds apart.
-    contacts_before, contacts_after: [n_crystals] int64, other pairs of atoms that are too near.
-    problems:        [n_crystals], why a crystal was not cleaned; empty where it was or needed nothing. All numbers of a crystal
-                     that cannot be looked at are 0.
-    """
-
-    changed: Tensor
-    finished: Tensor
-    displacement: Tensor
-    volume_percent: Tensor
-    near_before: Tensor
-    near_after: Tensor
-    contacts_before: Tensor
-    contacts_after: Tensor
-    problems: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Number of crystals."""
-        return len(self.problems)
-
-    @classmethod
-    def untouched(cls, problems: Sequence[str]) -> CleanReport:
-        """Of crystals that stay as they are; those without a problem are clean."""
-        n = len(problems)
-        zero, count = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.int64)
-        fine = torch.tensor([not p for p in problems], dtype=torch.bool)
-        return cls(torch.zeros(n, dtype=torch.bool), fine, zero, zero, count, count, count, count, tuple(problems))
-
-    @classmethod
-    def join(cls, parts: Sequence[CleanReport]) -> CleanReport:
-        """One report of several, in their order."""
-        parts = parts or [cls.untouched([])]
-        tensors = (f.name for f in fields(cls) if f.name != "problems")
-        return cls(*(torch.cat([getattr(p, name) for p in parts]) for name in tensors), tuple(x for p in parts for x in p.problems))
 
 
 @dataclass(frozen=True)
@@ -85,16 +42,19 @@ def clean(crystals: CrystalBatch, max_steps: int = MAX_STEPS) -> Cleaned:
     """Mend the geometry of sampled crystals without an energy, all of a batch at once.
 
     A crystal is clean if all atoms at most three bonds apart are within RDKit's range of distances and a tolerance, no other two atoms
-    are too near (`clean_wanted`), and the volume is plausible (`clean_volume`). What is clean stays as it is. In any other:
+    are too near (`clean_wanted`), no tetrahedral atom is flat (`clean_centers`), and the volume is plausible (`clean_volume`). What is
+    clean stays as it is. In any other:
 
     - an implausible cell is rescaled, isotropically, to the expected volume, molecules undeformed;
-    - distances between atoms at most three bonds apart are drawn to where they were, or into RDKit's range;
+    - distances between atoms at most three bonds apart are drawn to where they were, or into RDKit's range, and tetrahedral atoms are
+      pushed out of the plane of their neighbours, on the side where they were;
     - other pairs closer than their van der Waals radii are pushed apart, by shifts and turns of whole molecules and small
       motions of atoms: damped Gauss-Newton steps with inertia while that goes downhill, as in FIRE (Bitzek et al., Phys. Rev. Lett.
       2006, 97, 170201), each crystal for itself, until it is clean and at least 30;
-    - where contacts stay too near, the cell grows in the last steps by 0.1 % each, up to the largest plausible volume.
+    - where nothing but contacts is wrong after 80 % of the steps, the cell's edges grow by 0.05 % a step, at most to the largest
+      plausible volume.
 
-    Afterwards no atom with three neighbours is on their other side; a crystal in which one would be stays as it was and has a problem.
+    A crystal in which a tetrahedral atom would end on the other side of its neighbours stays as it was and has a problem.
 
     Args:
         crystals: Any values; float32 or float64. Worked on in float64.
@@ -107,8 +67,7 @@ def clean(crystals: CrystalBatch, max_steps: int = MAX_STEPS) -> Cleaned:
         ValueError: max_steps is no integer of at least 1.
     """
     check_count("max_steps", max_steps)
-    atoms = AtomsBatch.from_batch(crystals)
-    atoms = replace(atoms, positions=atoms.positions.double(), cell=atoms.cell.double())
+    atoms = AtomsBatch.from_batch(replace(crystals, positions=crystals.positions.double(), lattice=crystals.lattice.double()))
     problems = problems_of(atoms)
     report = CleanReport.untouched(problems)
     good = torch.tensor([not p for p in problems], dtype=torch.bool, device=atoms.cell.device)
@@ -133,7 +92,7 @@ def clean_crystals(
         crystals: Any number, none included.
         max_steps: As for `clean`.
         device: Where to work.
-        max_atoms: Atoms worked on at once, at least those of one crystal; bounds memory and changes no result.
+        max_atoms: Atoms worked on at once, about; bounds memory and changes no result.
 
     Raises:
         ValueError: max_steps or max_atoms is no integer of at least 1.

@@ -87,21 +87,21 @@ class Layout:
 class Contacts:
     """Listed pairs of atoms that are not near by their bonds: of two molecules or images, or more than three bonds apart.
 
+    positions: [n_atoms, 3] float64, those of the list.
+    cell:      [n_crystals, 3, 3] float64, those of the list.
     i, j:      [n_contacts] int64.
     owner:     [n_contacts] int64, the crystal of each.
     offset:    [n_contacts, 3] float64, Å; the vector is positions[j] - positions[i] + offset, which grows with the cell.
     limit:     [n_contacts] float64, Å, the distance below which they are too near.
-    positions: [n_atoms, 3] float64, those of the list.
-    cell:      [n_crystals, 3, 3] float64, those of the list.
     """
 
+    positions: Tensor
+    cell: Tensor
     i: Tensor
     j: Tensor
     owner: Tensor
     offset: Tensor
     limit: Tensor
-    positions: Tensor
-    cell: Tensor
 
     @classmethod
     def of(cls, layout: Layout, positions: Tensor, cell: Tensor) -> Contacts:
@@ -114,7 +114,7 @@ class Contacts:
         limit = nearest_allowed(layout.atomic_numbers, i, j)
         close = (distance < PUSHED_TO * limit + SKIN).nonzero()[:, 0]
         close = close[~_near_by_bonds(layout, i[close], j[close], offset[close])]
-        return cls(*(x.index_select(0, close) for x in (i, j, owner, offset, limit)), positions, cell)
+        return cls(positions, cell, *(x.index_select(0, close) for x in (i, j, owner, offset, limit)))
 
     def serves(self, layout: Layout, positions: Tensor, cell: Tensor) -> bool:
         """Whether no pair can push that is not listed.

@@ -89,9 +89,7 @@ def _within(layout: Layout, positions: Tensor, slack: float) -> tuple[Tensor, Te
     return _count(layout, i[wrong]), forces, curvature
 
 
-def _between(
-    layout: Layout, contacts: Contacts, positions: Tensor, cell: Tensor, slack: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _between(layout: Layout, contacts: Contacts, positions: Tensor, cell: Tensor, slack: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Contacts: those too near [n_crystals]; atoms i and j of those that push, and the force on j [n_pushing, 3]."""
     apart = contacts.vectors(positions, cell)
     distance = apart.norm(dim=1)
