@@ -206,7 +206,8 @@ def _relaxed_shape(smiles):
     return Chem.RemoveHs(mol).GetConformer().GetPositions()
 
 
-def test_forces_are_the_gradient(generator):
+@pytest.mark.parametrize("held", [True, False])
+def test_forces_are_the_gradient(generator, held):
     """Forces are minus the gradient of the penalty, by automatic differentiation, of contacts, distances and centers together."""
     from packflow.relax import clean_centers, clean_push
     from packflow.relax.clean_layout import Contacts, Layout
@@ -222,7 +223,9 @@ def test_forces_are_the_gradient(generator):
 
     def penalty(x):
         i, j = layout.near.index
-        near = (layout.near.stiffness * ((x[j] - x[i]).norm(dim=1) - layout.near.target).square()).sum()
+        d = (x[j] - x[i]).norm(dim=1)
+        wanted = layout.near.first if held else d.clamp(*layout.near.range.T).detach()
+        near = (layout.near.stiffness * (d - wanted).square()).sum()
         overlap = (PUSHED_TO * contacts.limit - (x[contacts.j] - x[contacts.i] + contacts.offset).norm(dim=1)).clamp(min=0)
         flat = (clean_centers.PUSHED_TO - layout.centers.volumes(x)).clamp(min=0)
         return near + CONTACT_STIFFNESS * overlap.square().sum() + clean_centers.STIFFNESS * flat.square().sum()
@@ -230,7 +233,7 @@ def test_forces_are_the_gradient(generator):
     x = moved.clone().requires_grad_()
     (slope,) = torch.autograd.grad(penalty(x), x)
     arms = moved - layout.centroids(moved)[layout.molecule]
-    push = clean_push.Push.of(layout, contacts, moved, cell, arms)
+    push = clean_push.Push.of(layout, contacts, moved, cell, arms, held)
     assert len(contacts.i) > 20
     assert (layout.centers.volumes(moved) < clean_centers.PUSHED_TO).any()
     assert torch.allclose(push.forces, -slope, atol=1e-10)

@@ -46,8 +46,8 @@ def clean(crystals: CrystalBatch, max_steps: int = MAX_STEPS) -> Cleaned:
     clean stays as it is. In any other:
 
     - an implausible cell is rescaled, isotropically, to the expected volume, molecules undeformed;
-    - distances between atoms at most three bonds apart are drawn to where they were, or into RDKit's range, and tetrahedral atoms are
-      pushed out of the plane of their neighbours, on the side where they were;
+    - distances between atoms at most three bonds apart are drawn into RDKit's range, for 30 steps to where they were in it, and
+      tetrahedral atoms are pushed out of the plane of their neighbours, on the side where they were;
     - other pairs closer than their van der Waals radii are pushed apart, by shifts and turns of whole molecules and small
       motions of atoms: damped Gauss-Newton steps with inertia while that goes downhill, as in FIRE (Bitzek et al., Phys. Rev. Lett.
       2006, 97, 170201), each crystal for itself, until it is clean and at least 30;
@@ -134,7 +134,7 @@ def _first_look(layout: Layout, atoms: AtomsBatch) -> tuple[_Task, Push]:
     factor = plausible_factor(volume(atoms), expected)
     contacts = Contacts.of(layout, atoms.positions, atoms.cell)
     arms = atoms.positions - layout.centroids(atoms.positions)[layout.molecule]
-    push = Push.of(layout, contacts, atoms.positions, atoms.cell, arms, SLACK)
+    push = Push.of(layout, contacts, atoms.positions, atoms.cell, arms, slack=SLACK)
     work = ~push.clean | (factor != 1)
     scaled = layout.scaled(atoms.positions, factor), atoms.cell * factor[:, None, None]
     motion = Motion.at_rest(layout, *scaled, expected).select(layout, work)

@@ -41,7 +41,16 @@ class Push:
     turns: Tensor
 
     @classmethod
-    def of(cls, layout: Layout, contacts: Contacts, positions: Tensor, cell: Tensor, arms: Tensor, slack: float = 0.0) -> Push:
+    def of(
+        cls,
+        layout: Layout,
+        contacts: Contacts,
+        positions: Tensor,
+        cell: Tensor,
+        arms: Tensor,
+        held: bool = False,
+        slack: float = 0.0,
+    ) -> Push:
         """At these positions and cells.
 
         Args:
@@ -50,9 +59,10 @@ class Push:
             positions: [n_atoms, 3] float64, Å
             cell: [n_crystals, 3, 3] float64, Å
             arms: Positions seen from the molecules' centroids. [n_atoms, 3]
+            held: Draw distances within molecules to what they were at first, where that is in range, and not only into the range.
             slack: Å by which a violation must be surpassed to count.
         """
-        n_far, forces, curvature = _within(layout, positions, slack)
+        n_far, forces, curvature = _within(layout, positions, held, slack)
         volumes, of_centers, curvature_of_centers = layout.centers.push(positions)
         n_near = n_far + _count(layout, layout.centers.atoms[0, volumes < FLATTEST - slack])
         n_contacts, i, j, away = _between(layout, contacts, positions, cell, slack)
@@ -77,16 +87,16 @@ class Push:
         return (self.n_near == 0) & (self.n_contacts == 0)
 
 
-def _within(layout: Layout, positions: Tensor, slack: float) -> tuple[Tensor, Tensor, Tensor]:
+def _within(layout: Layout, positions: Tensor, held: bool, slack: float) -> tuple[Tensor, Tensor, Tensor]:
     """Distances within molecules: those out of range [n_crystals], forces [n_atoms, 3], second derivatives [n_atoms]."""
     near, (i, j) = layout.near, layout.near.index
     apart = positions.index_select(0, j) - positions.index_select(0, i)
     distance = apart.norm(dim=1).clamp(min=TINY)
     stiffness = 2 * near.stiffness
-    forces = _on_both(i, j, (stiffness * (near.target - distance) / distance)[:, None] * apart, len(positions))
+    error, outside = near.errors(distance, held)
+    forces = _on_both(i, j, (-stiffness * error / distance)[:, None] * apart, len(positions))
     curvature = positions.new_zeros(len(positions)).index_add_(0, i, stiffness).index_add_(0, j, stiffness)
-    wrong = (distance < near.allowed[:, 0] - slack) | (distance > near.allowed[:, 1] + slack)
-    return _count(layout, i[wrong]), forces, curvature
+    return _count(layout, i[outside.abs() > near.tolerance + slack]), forces, curvature
 
 
 def _between(layout: Layout, contacts: Contacts, positions: Tensor, cell: Tensor, slack: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:

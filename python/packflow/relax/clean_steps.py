@@ -15,7 +15,7 @@ from packflow.relax.clean_volume import PLAUSIBLE
 STEP, INERTIA = 0.7, 0.9
 # Å, radians, Å: the most that a molecule is shifted or turned, and an atom moved, in one step
 MOST = (0.2, 0.1, 0.1)
-# steps that every crystal gets that is touched, so that its molecules settle, and how often finished ones are taken out
+# steps that every crystal gets that is touched, in which its molecules settle and keep their shape; how often finished ones are taken out
 SETTLE, TAKE_OUT = 30, 5
 # share of the steps after which cells grow, and by how much a step where nothing but contacts is wrong
 GROW_FROM, GROWTH = 0.8, 0.0005
@@ -122,7 +122,7 @@ def settle(layout: Layout, motion: Motion, max_steps: int) -> Settled:
         if contacts is None or not contacts.serves(layout, motion.positions, motion.cell):
             contacts = Contacts.of(layout, motion.positions, motion.cell)
         arms = motion.positions - layout.centroids(motion.positions)[layout.molecule]
-        push = Push.of(layout, contacts, motion.positions, motion.cell, arms)
+        push = Push.of(layout, contacts, motion.positions, motion.cell, arms, held=step < SETTLE)
         going = going & ~(push.clean & (step >= SETTLE))
         if step < max_steps:
             motion = motion.step(layout, arms, push, going)

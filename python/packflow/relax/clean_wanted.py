@@ -44,14 +44,16 @@ class NearPairs:
     """Atoms of a molecule at most three bonds apart, each pair once, i < j, ascending.
 
     index:     [2, n_pairs] int64, rows of the packed atom axis.
-    allowed:   [n_pairs, 2] float64, Å; a distance outside is to be mended.
-    target:    [n_pairs] float64, Å; what the pair is drawn to: its distance at first, or the nearest end of RDKit's range.
+    range:     [n_pairs, 2] float64, Å; RDKit's, into which the pair is drawn.
+    tolerance: [n_pairs] float64, Å; a distance further out than that is to be mended.
+    first:     [n_pairs] float64, Å; the distance at first, or the nearest end of the range: what the pair is held at for a while.
     stiffness: [n_pairs] float64.
     """
 
     index: Tensor
-    allowed: Tensor
-    target: Tensor
+    range: Tensor
+    tolerance: Tensor
+    first: Tensor
     stiffness: Tensor
 
     @classmethod
@@ -61,14 +63,18 @@ class NearPairs:
         index, features = template.pair_index[:, once], template.pair_features[once].double()
         kind = features[:, 0].long() - 1
         tolerance, stiffness = (features.new_tensor(values)[kind] for values in (TOLERANCE, STIFFNESS))
-        low, high = features[:, 1], features[:, 2]
         distance = (positions[index[1]] - positions[index[0]]).norm(dim=1)
-        return cls(index, torch.stack([low - tolerance, high + tolerance], 1), distance.clamp(low, high), stiffness)
+        return cls(index, features[:, 1:], tolerance, distance.clamp(features[:, 1], features[:, 2]), stiffness)
 
     def select(self, atoms: Tensor, place: Tensor) -> NearPairs:
         """Those of some atoms, bool [n_atoms], whose new rows are `place` [n_atoms]."""
         kept = atoms[self.index[0]]
-        return NearPairs(place[self.index[:, kept]], self.allowed[kept], self.target[kept], self.stiffness[kept])
+        return NearPairs(place[self.index[:, kept]], *(x[kept] for x in (self.range, self.tolerance, self.first, self.stiffness)))
+
+    def errors(self, distance: Tensor, held: bool) -> tuple[Tensor, Tensor]:
+        """How far distances [n_pairs] are from what the pairs are drawn to, and outside of the range, Å. [n_pairs], [n_pairs]"""
+        outside = distance - distance.clamp(self.range[:, 0], self.range[:, 1])
+        return distance - self.first if held else outside, outside
 
 
 def nearest_allowed(atomic_numbers: Tensor, i: Tensor, j: Tensor) -> Tensor:
