@@ -59,7 +59,7 @@ def main() -> None:
     quick = smallest()
     templates = [Template(Molecule.from_smiles(smiles), copies) for smiles in SMILES for copies in COPIES]
     shapes = [shape_of(template.molecule) for template in templates]
-    for n_crystals in (4,) if quick else (8, 32, 128):
+    for n_crystals in (4,) if quick else (8, 32, 64):
         crystals = [packing(templates[k % len(templates)], shapes[k % len(templates)], k) for k in range(n_crystals)]
         n_atoms = sum(crystal.template.n_atoms for crystal in crystals)
         compare(

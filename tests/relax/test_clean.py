@@ -10,8 +10,10 @@ from packflow.metrics import clash_percent, density
 from packflow.ops import amd
 from packflow.relax.clean import clean, clean_crystals
 from packflow.relax.clean_centers import FLATTEST, Centers
+from packflow.relax.clean_layout import Layout
+from packflow.relax.clean_steps import GROWTH, Motion
 from packflow.relax.clean_volume import PLAUSIBLE, VOLUMES, expected_volume
-from packflow.relax.clean_wanted import TOLERANCE
+from packflow.relax.clean_wanted import TOLERANCE, NearPairs, nearest_allowed
 from packflow.structure import AtomsBatch, Crystal, CrystalBatch, Molecule, Template
 from packflow.structure.cif import read_cif
 from packflow.structure.recognize import recognize
@@ -96,6 +98,24 @@ def test_damage_is_mended_and_a_second_time_nothing_is_done(damaged):
     assert not clean(found.crystals).report.changed.any()
 
 
+def test_crystals_stop_when_they_are_clean(damaged):
+    """More steps change nothing for those that were clean before."""
+    few, report = clean_crystals(damaged, max_steps=60)
+    many, _ = clean_crystals(damaged, max_steps=120)
+    assert report.finished.sum() >= 6
+    for one, other, finished in zip(few, many, report.finished.tolist(), strict=True):
+        if finished:
+            assert np.array_equal(one.positions, other.positions)
+
+
+def test_limits_of_contacts_by_hand():
+    """C to C, C to O, O to N, in Å, from Bondi's radii."""
+    numbers = torch.tensor([6, 6, 8, 7])
+    i, j = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    wanted = [0.85 * 3.4, 0.85 * 3.22, 0.8 * 3.07]
+    assert nearest_allowed(numbers, i, j).tolist() == pytest.approx(wanted)
+
+
 def test_planted_clash_is_pushed_apart(measured):
     """One urea moved into its neighbour: the molecules go apart and keep their shape."""
     urea = measured[2]
@@ -152,6 +172,8 @@ def test_cell_of_implausible_volume_is_rescaled(measured, edges):
     assert ((ratio > PLAUSIBLE[0]) & (ratio < PLAUSIBLE[1])).all()
     assert (density(atoms) / density(known) - 1).abs().max() < 0.2
     assert np.allclose([c.lattice[3:] for c in mended], [c.lattice[3:] for c in measured])
+    assert report.near_before.sum() == 0
+    assert max(abs(_distances(a) - _distances(b)).max() for a, b in zip(mended, measured, strict=True)) < 0.4
     assert torch.allclose(report.volume_percent, 100 * (torch.linalg.det(atoms.cell) / torch.linalg.det(known.cell) / edges**3 - 1))
 
 
@@ -160,6 +182,47 @@ def test_expected_volume_counts_hydrogens(measured):
     atoms = AtomsBatch.from_crystals([measured[2]])
     wanted = 2 * (VOLUMES["C"] + 2 * VOLUMES["N"] + VOLUMES["O"] + 4 * VOLUMES["H"])
     assert expected_volume(atoms).item() == pytest.approx(wanted)
+
+
+def test_rescaling_moves_molecules_and_deforms_none(measured):
+    batch = CrystalBatch.pack(measured[:2])
+    positions, factor = batch.positions.double(), torch.tensor([2.0, 1.0], dtype=torch.float64)
+    layout = Layout.of(batch.template, positions)
+    scaled = layout.scaled(positions, factor)
+    one, other = layout.centroids(positions), layout.centroids(scaled)
+    assert torch.allclose(other, one * factor[layout.crystal_of, None])
+    assert torch.allclose(scaled - other[layout.molecule], positions - one[layout.molecule])
+
+
+def test_growth_ends_at_the_largest_plausible_volume(measured):
+    """Two equal crystals, one of them expected to be so small that there is no room left."""
+    batch = CrystalBatch.pack([measured[2]] * 2)
+    positions, cell = batch.positions.double(), batch.cell.double()
+    layout, volumes = Layout.of(batch.template, positions), torch.linalg.det(cell)
+    motion = Motion.at_rest(layout, positions, cell, volumes * torch.tensor([1.0, 1 / PLAUSIBLE[1]]))
+    both = torch.ones(2, dtype=torch.bool)
+    grown = torch.linalg.det(motion.grown(layout, both).cell) / volumes
+    assert grown.tolist() == pytest.approx([(1 + GROWTH) ** 3, 1.0])
+    assert torch.equal(motion.grown(layout, ~both).positions, positions)
+
+
+def test_distances_are_held_and_later_only_kept_in_range(measured):
+    """Of a bond from 1.5 to 1.6 Å that was 1.52 Å, and one that was 1.8 Å."""
+    range_ = torch.tensor([[1.5, 1.6]] * 3)
+    first = torch.tensor([1.52, 1.6, 1.6])
+    pairs = NearPairs(torch.zeros(2, 3, dtype=torch.int64), range_, torch.full((3,), 0.2), first, torch.ones(3))
+    distance = torch.tensor([1.55, 1.8, 1.4])
+    held, outside = pairs.errors(distance, held=True)
+    later, _ = pairs.errors(distance, held=False)
+    assert torch.allclose(held, torch.tensor([0.03, 0.2, -0.2]), atol=1e-6)
+    assert torch.allclose(outside, torch.tensor([0.0, 0.2, -0.1]), atol=1e-6)
+    assert torch.equal(later, outside)
+    batch = CrystalBatch.pack(measured[7:])
+    found = NearPairs.of(batch.template, batch.positions.double())
+    i, j = found.index
+    distance = (batch.positions[i] - batch.positions[j]).double().norm(dim=1)
+    assert torch.allclose(found.first, distance.clamp(*found.range.T))
+    assert len(i) == batch.template.pair_index.shape[1] // 2
 
 
 def test_cell_grows_where_nothing_else_helps():
@@ -210,7 +273,7 @@ def _relaxed_shape(smiles):
 def test_forces_are_the_gradient(generator, held):
     """Forces are minus the gradient of the penalty, by automatic differentiation, of contacts, distances and centers together."""
     from packflow.relax import clean_centers, clean_push
-    from packflow.relax.clean_layout import Contacts, Layout
+    from packflow.relax.clean_layout import Contacts
     from packflow.relax.clean_wanted import CONTACT_STIFFNESS, PUSHED_TO
 
     template = Template(Molecule.from_smiles("CC(N)C(=O)OC"), 2)
