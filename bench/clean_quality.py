@@ -2,8 +2,8 @@
 
 python bench/clean_quality.py DATASET [--split validation] [--n-samples 4] [--case multistep:20]
 
-References as in quality.py. Prints one JSON object each for proposals as sampled, the same cleaned, and the known crystals cleaned as
-if they were proposals; means over a molecule's proposals, then over molecules.
+References as in quality.py, and the model "random" too. Prints one JSON object each for proposals as sampled, the same cleaned, and the
+known crystals cleaned as if they were proposals; means over a molecule's proposals, then over molecules.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import torch
 from quality import means, references
+from random_cells import random_crystal
 
 import packflow
 from packflow import SampleConfig
@@ -43,6 +44,16 @@ def scores(crystals: Sequence[Crystal], known: Sequence[Crystal], n_samples: int
     return means(compare(AtomsBatch.from_crystals(crystals), AtomsBatch.from_crystals(known), reference_of), by="reference")
 
 
+def proposals(name: str, known: Sequence[Crystal], n_samples: int, case: str) -> list[Crystal]:
+    """n_samples for each known crystal, in its order."""
+    if name == "random":
+        return [random_crystal(crystal, seed) for crystal in known for seed in range(n_samples)]
+    solver, steps = case.split(":")
+    draws = [draw for crystal in known for draw in draws_of(crystal.template, n_samples, seed=0)]
+    batches = sample_batches(packflow.load(name), draws, SampleConfig(int(steps), solver))
+    return [proposal.crystal for batch in batches for proposal in batch]
+
+
 def main() -> None:
     """Score proposals, then clean and score them again."""
     parser = argparse.ArgumentParser()
@@ -54,15 +65,13 @@ def main() -> None:
     parser.add_argument("--case", default="multistep:20", help="solver:steps")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    model, dataset = packflow.load(args.model), CrystalDataset.open(args.dataset)
-    solver, steps = args.case.split(":")
+    dataset = CrystalDataset.open(args.dataset)
     known = [dataset[index] for index in references(dataset, args.split)[: args.max_molecules]]
-    draws = [draw for crystal in known for draw in draws_of(crystal.template, args.n_samples, seed=0)]
     start = time.perf_counter()
-    sampled = [p.crystal for batch in sample_batches(model, draws, SampleConfig(int(steps), solver)) for p in batch]
+    sampled = proposals(args.model, known, args.n_samples, args.case)
     between = time.perf_counter()
     cleaned, report = clean_crystals(sampled)
-    seconds = (between - start) / len(draws), (time.perf_counter() - between) / len(draws)
+    seconds = (between - start) / len(sampled), (time.perf_counter() - between) / len(sampled)
     print(json.dumps({"case": "sampled", "seconds": seconds[0], **scores(sampled, known, args.n_samples)}), flush=True)
     found = {"seconds": seconds[1], "seconds_over_sampling": seconds[1] / seconds[0], **done(report)}
     print(json.dumps({"case": "cleaned", **found, **scores(cleaned, known, args.n_samples)}), flush=True)

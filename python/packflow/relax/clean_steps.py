@@ -66,7 +66,8 @@ class Motion:
         of_molecules = (push.pulls * self.shifts + push.torques * self.turns).sum(1)
         power = self.expected.new_zeros(layout.n_crystals).index_add_(0, layout.crystal_of, of_molecules)
         power.index_add_(0, layout.crystal, (push.forces * self.moves).sum(1))
-        inertia, share = INERTIA * (power > 0) * going, STEP * going
+        share = STEP * going.to(power.dtype)
+        inertia = INERTIA * ((power > 0) & going).to(power.dtype)
         shifts, turns, moves = (
             _at_most(inertia[owner, None] * before + share[owner, None] * wanted, most)
             for owner, before, wanted, most in zip(
@@ -84,7 +85,7 @@ class Motion:
     def grown(self, layout: Layout, which: Tensor) -> Motion:
         """Cells of some crystals, bool [n_crystals], a little larger, but not beyond the plausible volume."""
         room = PLAUSIBLE[1] * self.expected / torch.linalg.det(self.cell).abs()
-        factor = 1 + GROWTH * (which & (room > (1 + GROWTH) ** 3))
+        factor = 1 + GROWTH * (which & (room > (1 + GROWTH) ** 3)).to(room.dtype)
         return replace(self, positions=layout.scaled(self.positions, factor), cell=self.cell * factor[:, None, None])
 
 

@@ -80,7 +80,7 @@ class NearPairs:
 def nearest_allowed(atomic_numbers: Tensor, i: Tensor, j: Tensor) -> Tensor:
     """The distance in Å below which atoms i and j [n_pairs] of different molecules are too near. [n_pairs] float64"""
     radius, polar = (table.to(i.device)[atomic_numbers] for table in (RADIUS, IS_POLAR))
-    share = torch.where(polar[i] & polar[j], NEAREST_POLAR, NEAREST)
+    share = torch.where(polar[i] & polar[j], radius.new_tensor(NEAREST_POLAR), radius.new_tensor(NEAREST))
     return share * (radius[i] + radius[j])
 
 
