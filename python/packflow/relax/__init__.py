@@ -1,1 +1,1 @@
-"""From sampled heavy atoms to relaxed crystals with all their atoms."""
+"""From proposals to relaxed crystals: hydrogens, geometric clean-up, batched optimizers."""
