@@ -56,6 +56,7 @@ def add_validity_arguments(parser: jsonargparse.ArgumentParser) -> None:
     limits = Limits()
     parser.add_argument("--valid-only", action="store_true", help="replace proposals that are flagged by fresh samples")
     parser.add_argument("--budget", type=int, default=BUDGET, help="samples of a proposal, at most, with --valid-only")
+    parser.add_argument("--clean", action="store_true", help="mend bonds, clashes and cell of each sample; says how far")
     parser.add_argument("--max-clash", type=float, default=limits.max_clash, help="flagged above: percent of the atoms in clash")
     parser.add_argument("--min-bonds-valid", type=float, default=limits.min_bonds_valid, help="flagged below: percent of valid bonds")
     parser.add_argument("--min-density", type=float, default=limits.min_density, help="flagged below: g/cm3, with hydrogens")
@@ -71,7 +72,7 @@ def checks_of(args: jsonargparse.Namespace) -> Checks:
     limits = Limits(args.max_clash, args.min_bonds_valid, args.min_density, args.max_density)
     if not args.valid_only and args.budget != BUDGET:
         raise InputError(f"--budget is for --valid-only, got --budget {args.budget} without it")
-    return Checks(limits, args.budget if args.valid_only else 1)
+    return Checks(limits, args.budget if args.valid_only else 1, args.clean)
 
 
 def config_of(args: jsonargparse.Namespace) -> SampleConfig:

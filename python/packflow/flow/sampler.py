@@ -18,6 +18,7 @@ from packflow.flow.solvers import SolverName, Stage, solver_stages
 from packflow.flow.time_grid import LINEAR, TimeGrid
 from packflow.flow.trajectory import Precision, Trajectory
 from packflow.model import PackFlow
+from packflow.relax.clean_report import Cleaning
 from packflow.structure import Crystal, CrystalBatch, Template
 from packflow.structure.lattice import min_height, volume
 
@@ -73,6 +74,7 @@ class Proposal:
     flag:     why it is implausible, see `packflow.flow.validity.flags_of`, or its problem; empty if it is not, or was not judged.
     attempt:  0, or which sample in place of a flagged one it is, see `packflow.flow.acceptance.accepted`.
     rejected: flags of the other samples of this index.
+    cleaning: what a clean-up did to it; none if there was no clean-up, or nothing to clean.
     """
 
     crystal: Crystal
@@ -82,6 +84,7 @@ class Proposal:
     flag: str = ""
     attempt: int = 0
     rejected: tuple[str, ...] = ()
+    cleaning: Cleaning | None = None
 
 
 def sample(

@@ -10,6 +10,24 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Cleaning:
+    """What a clean-up did to one crystal; see CleanReport.
+
+    problem:        why it was not cleaned, empty if it was or needed nothing.
+    changed:        whether anything is other than before.
+    finished:       whether it is clean.
+    displacement:   Å.
+    volume_percent: change of the cell's volume.
+    """
+
+    problem: str
+    changed: bool
+    finished: bool
+    displacement: float
+    volume_percent: float
+
+
+@dataclass(frozen=True)
 class CleanReport:
     """What a clean-up did to each crystal; tensors on the CPU, [n_crystals] each.
 
@@ -35,6 +53,11 @@ class CleanReport:
     def __len__(self) -> int:
         """Number of crystals."""
         return len(self.problems)
+
+    def each(self) -> list[Cleaning]:
+        """Of the crystals one by one."""
+        columns = (self.changed, self.finished, self.displacement, self.volume_percent)
+        return [Cleaning(*row) for row in zip(self.problems, *(column.tolist() for column in columns), strict=True)]
 
     @classmethod
     def untouched(cls, problems: Sequence[str]) -> CleanReport:
