@@ -20,6 +20,7 @@ from packflow import SampleConfig
 from packflow.data.dataset import CrystalDataset
 from packflow.flow.draws import draws_of
 from packflow.flow.sampler import sample_batches
+from packflow.flow.time_grid import LINEAR
 from packflow.metrics import compare
 from packflow.relax.clean import clean_crystals
 from packflow.relax.clean_report import CleanReport
@@ -50,7 +51,7 @@ def proposals(name: str, known: Sequence[Crystal], n_samples: int, case: str) ->
         return [random_crystal(crystal, seed) for crystal in known for seed in range(n_samples)]
     solver, steps = case.split(":")
     draws = [draw for crystal in known for draw in draws_of(crystal.template, n_samples, seed=0)]
-    batches = sample_batches(packflow.load(name), draws, SampleConfig(int(steps), solver))
+    batches = sample_batches(packflow.load(name), draws, SampleConfig(int(steps), solver, LINEAR, LINEAR))
     return [proposal.crystal for batch in batches for proposal in batch]
 
 

@@ -15,7 +15,7 @@ from packflow.flow.acceptance import Checks, accepted
 from packflow.flow.draws import Draw, draws_of, in_batches
 from packflow.flow.memory import check_memory, fitting, is_out_of_memory
 from packflow.flow.solvers import SolverName, Stage, solver_stages
-from packflow.flow.time_grid import LINEAR, TimeGrid
+from packflow.flow.time_grid import TUNED_LATTICE, TUNED_POSITIONS, TimeGrid
 from packflow.flow.trajectory import Precision, Trajectory
 from packflow.model import PackFlow
 from packflow.relax.clean_report import Cleaning
@@ -30,7 +30,7 @@ StepCallback = Callable[[int], None]
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How the flow is integrated, see `packflow.flow.solvers.solver_stages`.
+    """How the flow is integrated, see `packflow.flow.solvers.solver_stages`; the paper does it by 50 steps of "euler" on linear grids.
 
     Attributes:
         n_steps: steps from noise to data.
@@ -43,10 +43,10 @@ class SampleConfig:
         precision: of the network's matrix products; positions, lattice and refinements are float32 always.
     """
 
-    n_steps: int = 50
-    solver: SolverName = "euler"
-    grid_positions: TimeGrid = LINEAR
-    grid_lattice: TimeGrid = LINEAR
+    n_steps: int = 20
+    solver: SolverName = "multistep"
+    grid_positions: TimeGrid = TUNED_POSITIONS
+    grid_lattice: TimeGrid = TUNED_LATTICE
     tempering: float = 1.0
     width: float = 1.0
     eta: float = 0.0
