@@ -154,4 +154,3 @@ def _check_rows(name: str, rows: Tensor, n_rows: int) -> None:
     wrong = rows[(rows < 0) | (rows >= n_rows)]
     if len(wrong):
         raise ValueError(f"{name} must be from 0 to {n_rows - 1}, got {int(wrong[0])}")
-
