@@ -4,6 +4,7 @@ from packflow.ops._crystals import problems
 from packflow.ops.amd import amd, neighbor_radius, pdd
 from packflow.ops.bond_attention import BondTable, bond_attention, bond_attention_qkv, bond_table
 from packflow.ops.clash import clash
+from packflow.ops.ewald import Ewald, ewald
 from packflow.ops.min_image import min_image
 from packflow.ops.neighbors import NeighborList, neighbors
 from packflow.ops.nonbonded import Nonbonded, nonbonded
@@ -14,6 +15,7 @@ from packflow.ops.rdf import rdf
 
 __all__ = [
     "BondTable",
+    "Ewald",
     "NeighborList",
     "Nonbonded",
     "NonbondedPairs",
@@ -22,6 +24,7 @@ __all__ = [
     "bond_attention_qkv",
     "bond_table",
     "clash",
+    "ewald",
     "min_image",
     "neighbor_radius",
     "neighbors",
