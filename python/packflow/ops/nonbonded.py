@@ -184,7 +184,7 @@ def _problems_before(positions: Tensor, cell: Tensor, atom_ptr: Tensor, periodic
     looked_at = periodic & finite
     identity = torch.eye(3, dtype=torch.float64, device=cell.device)
     safe = torch.where(looked_at[:, None, None], cell.detach(), identity)
-    farthest = torch.segment_reduce(positions.detach().abs().amax(1), "max", lengths=counts, initial=0.0)
+    farthest = torch.zeros_like(charge).scatter_reduce(0, owner, positions.detach().abs().amax(1), "amax")
     cannot = looked_at & ~_searchable(safe, counts, farthest, cutoff)
     return (NOT_FINITE * ~finite + CHARGED * charged + CANNOT_SEARCH * cannot).to(torch.uint8)
 

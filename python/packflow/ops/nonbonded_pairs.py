@@ -19,6 +19,7 @@ class _Kept:
 
     pairs: NeighborList
     positions: Tensor
+    atom_ptr: Tensor
     inverse_cell: Tensor
     listed: Tensor
     cutoff: float
@@ -43,7 +44,7 @@ class NonbondedPairs:
         cell = _unit_where_not(listed, cell)
         if self._kept is None or not self._holds(self._kept, positions, cell, atom_ptr, listed, cutoff):
             pairs = find_pairs(positions, cell, atom_ptr, listed, cutoff + self.skin)
-            self._kept = _Kept(pairs, positions.detach().clone(), torch.linalg.inv(cell), listed.clone(), cutoff)
+            self._kept = _Kept(pairs, positions.detach().clone(), atom_ptr.clone(), torch.linalg.inv(cell), listed.clone(), cutoff)
             self.n_builds += 1
         return self._kept.pairs
 
@@ -53,15 +54,16 @@ class NonbondedPairs:
         With F the deformation of the cell since and u the largest movement of an atom besides, a pair at d now was at most
         |F^-1| (d + 2 u) apart. F^-1 - 1 stretches by no more than its Frobenius norm.
         """
-        same_batch = len(kept.positions) == len(positions) and len(kept.listed) == len(listed) and kept.cutoff == cutoff
-        if not same_batch or kept.positions.device != positions.device or bool((listed & ~kept.listed).any()):
+        if kept.cutoff != cutoff or kept.positions.device != positions.device or not torch.equal(kept.atom_ptr, atom_ptr):
+            return False
+        if bool((listed & ~kept.listed).any()):
             return False
         deformation = kept.inverse_cell @ _unit_where_not(kept.listed, cell)
         deformation = torch.where(listed[:, None, None], deformation, torch.eye(3, dtype=cell.dtype, device=cell.device))
         counts = atom_ptr.diff().long()
-        of_atoms = deformation.repeat_interleave(counts, dim=0)
-        movement = (positions - torch.einsum("ni,nij->nj", kept.positions, of_atoms)).norm(dim=1)
-        farthest = torch.segment_reduce(movement, "max", lengths=counts, initial=0.0)
+        owner = torch.repeat_interleave(torch.arange(len(cell), device=cell.device), counts)
+        movement = (positions - torch.einsum("ni,nij->nj", kept.positions, deformation[owner])).norm(dim=1)
+        farthest = torch.zeros_like(cell[:, 0, 0]).scatter_reduce(0, owner, movement, "amax")
         identity = torch.eye(3, dtype=cell.dtype, device=cell.device)
         stretch = 1 + (torch.linalg.inv(deformation) - identity).flatten(1).norm(dim=1)
         safe = stretch * (cutoff + 2 * farthest) <= cutoff + self.skin
