@@ -7,7 +7,7 @@ import torch
 from packflow.ops import ewald, neighbors, nonbonded
 from packflow.ops.ewald import COULOMB, n_waves, split_of, wave_box
 from packflow.ops.nonbonded import OVERLAP, SUMS_OF_ATOM, _near
-from packflow.ops.nonbonded_pairs import find_pairs
+from packflow.ops.nonbonded_pairs import PackedPairs, _packed, find_pairs
 
 CUTOFF = 7.0
 # Other orders of additions.
@@ -43,8 +43,7 @@ def emulated(run_arguments):
         counts = {"n_structures": len(batch["cell"]), "n_atoms": len(rows), "n_types": batch["radius"].shape[1]}
         numbers = {"cutoff": np.float64(CUTOFF), "alpha": np.float64(alpha), "coulomb": np.float64(COULOMB)}
         arguments = {f"input.{name}": x for name, x in (batch | counts | numbers).items()}
-        arguments |= {"pairs.pair_ptr": pairs.pair_ptr, "pairs.pair_index": pairs.pair_index, "pairs.cell_shifts": pairs.cell_shifts}
-        arguments |= {"pairs.n_pairs": pairs.pair_index.shape[1]}
+        arguments |= {"pairs.pair_ptr": pairs.pair_ptr, "pairs.atom": pairs.atom, "pairs.shift": pairs.shift}
         arguments |= {f"output.{name}": x for name, x in empty_results(batch).items()}
         arguments["of_atoms"] = np.full((len(rows), SUMS_OF_ATOM), np.nan)
         results = run_arguments("nonbonded", torch.float64, arguments, **options)
@@ -61,7 +60,7 @@ def neighbors_of(batch):
     kept = periodic[full.pair_index[0]]
     counts = torch.bincount(full.pair_index[0][kept], minlength=len(periodic))
     pair_ptr = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-    return type(full)(full.pair_index[:, kept].contiguous(), full.cell_shifts[kept].contiguous(), pair_ptr)
+    return PackedPairs(pair_ptr, full.pair_index[1, kept].int(), _packed(full.cell_shifts[kept]))
 
 
 def on_cpu(batch):

@@ -245,3 +245,15 @@ def test_result_is_frozen(molecular_batch):
     got = nonbonded(**molecular_batch([(1, 2)]))
     with pytest.raises(dataclasses.FrozenInstanceError):
         got.problem = got.problem
+
+
+def test_farthest_shifts_are_told_apart(molecular_batch):
+    """Molecules a hundred cells from each other, and one too far to be packed."""
+    batch = molecular_batch([(2, 3)], seed=8)
+    expected = nonbonded(**batch)
+    moved = batch["positions"].clone()
+    moved[:3] += torch.tensor([50.0, -60.0, 45.0], dtype=torch.float64) @ batch["cell"][0]
+    moved[3:] -= torch.tensor([40.0, -55.0, 50.0], dtype=torch.float64) @ batch["cell"][0]
+    assert_same(nonbonded(**batch | {"positions": moved}), expected, rtol=1e-7, atol=1e-8)
+    moved[:3] += 1000 * batch["cell"][0, 0]
+    assert nonbonded(**batch | {"positions": moved}).problem.tolist() == [8]

@@ -8,16 +8,31 @@ import torch
 from torch import Tensor
 
 from packflow.ops._crystals import check_positive
-from packflow.ops.neighbors import NeighborList, neighbors
+from packflow.ops.neighbors import neighbors
 
 LARGEST_SKIN = 3.0  # Å
+SHIFTS = 1024  # that are told apart along a lattice vector
+
+
+@dataclass(frozen=True)
+class PackedPairs:
+    """Pairs (i, j, S) of atoms of the same crystal, eight bytes each.
+
+    pair_ptr: [n_atoms + 1] int64; atom i owns the pairs pair_ptr[i]:pair_ptr[i + 1].
+    atom:     [n_pairs] int32, j, rows of the packed atom axis.
+    shift:    [n_pairs] int32, S + 512 along a, b and c in ten bits each, that along a lowest.
+    """
+
+    pair_ptr: Tensor
+    atom: Tensor
+    shift: Tensor
 
 
 @dataclass(frozen=True)
 class _Kept:
     """A list, and where the atoms were; cells that are not listed are the unit cube."""
 
-    pairs: NeighborList
+    pairs: PackedPairs
     positions: Tensor
     atom_ptr: Tensor
     inverse_cell: Tensor
@@ -39,7 +54,7 @@ class NonbondedPairs:
         self.n_builds = 0
         self._kept: _Kept | None = None
 
-    def of(self, positions: Tensor, cell: Tensor, atom_ptr: Tensor, listed: Tensor, cutoff: float) -> NeighborList:
+    def of(self, positions: Tensor, cell: Tensor, atom_ptr: Tensor, listed: Tensor, cutoff: float) -> PackedPairs:
         """A list of at least all pairs within the cutoff in the `listed` structures [n_structures]; half of them on the CPU."""
         cell = _unit_where_not(listed, cell)
         if self._kept is None or not self._holds(self._kept, positions, cell, atom_ptr, listed, cutoff):
@@ -70,11 +85,12 @@ class NonbondedPairs:
         return bool((safe | ~listed).all())
 
 
-def find_pairs(positions: Tensor, cell: Tensor, atom_ptr: Tensor, listed: Tensor, cutoff: float) -> NeighborList:
+def find_pairs(positions: Tensor, cell: Tensor, atom_ptr: Tensor, listed: Tensor, cutoff: float) -> PackedPairs:
     """Pairs of the listed structures alone, in the numbering of the batch; half of them on the CPU, where forces go to both atoms."""
     half = not positions.is_cuda
     if bool(listed.all()):
-        return neighbors(positions, cell, atom_ptr, cutoff, half)
+        found = neighbors(positions, cell, atom_ptr, cutoff, half)
+        return PackedPairs(found.pair_ptr, found.pair_index[1].int(), _packed(found.cell_shifts))
     counts = atom_ptr.diff().long()
     rows = listed.repeat_interleave(counts).nonzero().squeeze(1)
     part_ptr = torch.zeros(int(listed.sum()) + 1, dtype=torch.int32, device=positions.device)
@@ -82,7 +98,14 @@ def find_pairs(positions: Tensor, cell: Tensor, atom_ptr: Tensor, listed: Tensor
     part = neighbors(positions[rows], cell[listed], part_ptr, cutoff, half)
     n_pairs = torch.zeros(len(positions) + 1, dtype=torch.int64, device=positions.device)
     n_pairs[rows + 1] = part.pair_ptr.diff()
-    return NeighborList(rows[part.pair_index], part.cell_shifts, n_pairs.cumsum(0))
+    return PackedPairs(n_pairs.cumsum(0), rows.int()[part.pair_index[1]], _packed(part.cell_shifts))
+
+
+def _packed(shifts: Tensor) -> Tensor:
+    """Three shifts of at most 511 in one number. [n_pairs]"""
+    return (
+        torch.add(shifts[:, 0], shifts[:, 1], alpha=SHIFTS).add_(shifts[:, 2], alpha=SHIFTS**2).add_(SHIFTS // 2 * (1 + SHIFTS + SHIFTS**2))
+    )
 
 
 def _unit_where_not(listed: Tensor, cell: Tensor) -> Tensor:
