@@ -101,8 +101,8 @@ def _launch(
 ) -> Ewald:
     """`instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
     kept = [x.detach().contiguous() for x in (positions, cell, atom_ptr, periodic, charges)]
-    options = {"dtype": torch.float64, "device": positions.device}
-    out = Ewald(torch.empty(len(cell), **options), torch.empty(len(positions), 3, **options), torch.empty(len(cell), 3, 3, **options))
+    shapes = (len(cell),), (len(positions), 3), (len(cell), 3, 3)
+    out = Ewald(*(torch.empty(shape, dtype=torch.float64, device=positions.device) for shape in shapes))
     counts = len(cell), len(positions)
     given = tuple(x.data_ptr() for x in kept), counts, (alpha, k_cutoff, COULOMB)
     addresses = tuple(x.data_ptr() for x in (out.energy, out.forces, out.strain))
@@ -111,7 +111,7 @@ def _launch(
         wave_ptr = torch.zeros(len(cell) + 1, dtype=torch.int64, device=positions.device)
         wave_ptr[1:] = torch.where(periodic, n_waves(box), 0).cumsum(0)
         box, total = box.int(), int(wave_ptr[-1])
-        structure = torch.empty(total, 2, **options)
+        structure = torch.empty(total, 2, dtype=torch.float64, device=positions.device)
         waves = box.data_ptr(), wave_ptr.data_ptr(), structure.data_ptr(), total
         with torch.cuda.device(positions.device):
             _C.ewald_cuda(given, addresses, waves, torch.cuda.current_stream().cuda_stream)

@@ -158,7 +158,7 @@ def _crystal(
         itself = torch.eye(len(r), dtype=torch.bool) & home
         distance = torch.where(itself[:, :, None], torch.ones_like(d), d).norm(dim=2)
         inside = (distance < cutoff) & ~itself
-        which = van_der_waals(distance, torch.where(own, *radius), torch.where(own, *epsilon))
+        which = van_der_waals(distance, torch.where(own, radius[0], radius[1]), torch.where(own, epsilon[0], epsilon[1]))
         switched = switch(distance, cutoff)
         energy[0] += 0.5 * torch.where(inside, factor[:, :, 0] * switched * which, 0).sum()
         near = torch.erfc(alpha * distance) / distance + switched * (1 / (distance + BUFFER) - 1 / distance)
@@ -183,7 +183,7 @@ def _vacuum(
     """Van der Waals and Coulomb energy of molecules in vacuum, eV; cell, cutoff and tail do not matter. [2]"""
     itself = torch.eye(len(r), dtype=torch.bool)
     distance = torch.where(itself[:, :, None], 1.0, r[None, :] - r[:, None]).norm(dim=2)
-    which = van_der_waals(distance, torch.where(same, *radius), torch.where(same, *epsilon))
+    which = van_der_waals(distance, torch.where(same, radius[0], radius[1]), torch.where(same, epsilon[0], epsilon[1]))
     coulomb = COULOMB * charges[:, None] * charges[None, :] / (distance + BUFFER)
     pairs = torch.where(itself[:, :, None], 0.0, scale * torch.stack([which, coulomb], dim=2))
     return 0.5 * pairs.sum((0, 1))
