@@ -67,5 +67,7 @@ def test_ewald(molecular_batch, name):
     arguments = {key: batch[key] for key in ("positions", "cell", "atom_ptr", "charges")} | {"alpha": 0.4, "k_cutoff": 3.0}
     with pytest.raises(ValueError, match=f"{name} must be a positive number"):
         ewald(**arguments | {name: 0.0})
+    with pytest.raises(ValueError, match="buffer must be zero or a positive number"):
+        ewald(**arguments, buffer=-0.1)
     with pytest.raises(ValueError, match="charges must have shape"):
         ewald(**arguments | {"charges": batch["charges"][1:]})

@@ -17,6 +17,7 @@ from packflow.ops.nonbonded_tail import nonbonded_tail
 
 SHORTEST_CUTOFF = 2.0  # Å
 NEUTRAL = 1e-5  # e; a crystal's charge is refused above
+BUFFER = 0.05  # Å, kBuffer of nonbonded.h
 SUMS_OF_ATOM = 9  # kNonbondedSums of nonbonded.h
 # What is searched: within what `packflow.ops.neighbors` accepts.
 MOST_IMAGES, MOST_HELD = 9e5, 1.9e7  # of an atom within the cutoff, of all atoms of a crystal
@@ -83,8 +84,9 @@ def nonbonded(
 
     Van der Waals is buffered 14-7, e (1.07 R / (r + 0.07 R))^7 (1.12 R^7 / (r^7 + 0.12 R^7) - 2); Coulomb is 1 / (r + 0.05 Å). In a
     crystal the former is switched to zero over the last Å before the cutoff, and what that leaves out is added for a uniform density;
-    1 / r is summed without end (Ewald, tin-foil boundary), and the buffer's difference from it is switched likewise. In vacuum every
-    pair counts. A structure's result does not depend on the rest of the batch; one with a problem is marked, the others go on.
+    1 / r - 0.05 / r2 is summed without end (Ewald, tin-foil boundary), and what is left of the buffer, below 3e-5 eV Å / r3, is switched
+    likewise. In vacuum every pair counts. A structure's result does not depend on the rest of the batch; one with a problem is marked, the
+    others go on.
 
     Args:
         positions: Å, float64; molecules whole, in the cell or at most a hundred cells away. [n_atoms, 3]
@@ -135,7 +137,7 @@ def _launch(
     energy, forces, strain = _near(near, cutoff, alpha, pairs, problem, instruction_set)
     good = problem == 0
     summed = periodic & good
-    far = ewald_of(positions, cell, atom_ptr, charges, alpha, k_cutoff, summed, instruction_set)
+    far = ewald_of(positions, cell, atom_ptr, charges, alpha, k_cutoff, summed, BUFFER, instruction_set)
     volume = torch.where(summed, torch.linalg.det(torch.where(summed[:, None, None], cell.detach(), 1.0)).abs(), 1.0)
     tail = torch.where(summed, tail / volume, 0.0)
     identity = torch.eye(3, dtype=torch.float64, device=positions.device)
