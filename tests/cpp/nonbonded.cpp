@@ -132,9 +132,17 @@ Results run(const Batch& b, InstructionSet set) {
                                 kCoulomb};
   cpu::nonbonded(input, {b.pair_ptr.data(), b.atom.data(), b.shift.data()},
                  {r.energy.data(), r.forces.data(), r.strain.data(), r.problem.data()}, kThreads, set);
-  const EwaldInput waves = {
-      b.positions.data(), b.cell.data(), b.atom_ptr.data(), b.periodic.data(), b.charges.data(), n, n_atoms, kAlpha,
-      kWaveCutoff, kCoulomb, kBuffer};
+  const EwaldInput waves = {b.positions.data(),
+                            b.cell.data(),
+                            b.atom_ptr.data(),
+                            b.periodic.data(),
+                            b.charges.data(),
+                            n,
+                            n_atoms,
+                            kAlpha,
+                            kWaveCutoff,
+                            kCoulomb,
+                            kBuffer};
   cpu::ewald(waves, {r.wave_energy.data(), r.wave_forces.data(), r.wave_strain.data()}, kThreads, set);
   return r;
 }
