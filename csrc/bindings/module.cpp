@@ -12,8 +12,10 @@ PYBIND11_MODULE(_C, m) {
   bind_bond_attention(m);
   bind_check(m);
   bind_clash(m);
+  bind_ewald(m);
   bind_min_image(m);
   bind_neighbors(m);
+  bind_nonbonded(m);
   bind_ode(m);
   bind_pair_refinement(m);
   bind_rdf(m);
