@@ -3,6 +3,7 @@
 from packflow.ops._crystals import problems
 from packflow.ops.amd import amd, neighbor_radius, pdd
 from packflow.ops.bond_attention import BondTable, bond_attention, bond_attention_qkv, bond_table
+from packflow.ops.bonded import BondedResult, BondedTerms, bonded
 from packflow.ops.clash import clash
 from packflow.ops.min_image import min_image
 from packflow.ops.neighbors import NeighborList, neighbors
@@ -11,11 +12,14 @@ from packflow.ops.rdf import rdf
 
 __all__ = [
     "BondTable",
+    "BondedResult",
+    "BondedTerms",
     "NeighborList",
     "amd",
     "bond_attention",
     "bond_attention_qkv",
     "bond_table",
+    "bonded",
     "clash",
     "min_image",
     "neighbor_radius",
