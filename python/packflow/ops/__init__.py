@@ -7,6 +7,9 @@ from packflow.ops.bonded import BondedResult, BondedTerms, bonded
 from packflow.ops.clash import clash
 from packflow.ops.min_image import min_image
 from packflow.ops.neighbors import NeighborList, neighbors
+from packflow.ops.nonbonded import Nonbonded, nonbonded
+from packflow.ops.nonbonded_pairs import NonbondedPairs
+from packflow.ops.nonbonded_tail import nonbonded_tail
 from packflow.ops.ode import ode
 from packflow.ops.rdf import rdf
 
@@ -15,6 +18,8 @@ __all__ = [
     "BondedResult",
     "BondedTerms",
     "NeighborList",
+    "Nonbonded",
+    "NonbondedPairs",
     "amd",
     "bond_attention",
     "bond_attention_qkv",
@@ -24,6 +29,8 @@ __all__ = [
     "min_image",
     "neighbor_radius",
     "neighbors",
+    "nonbonded",
+    "nonbonded_tail",
     "ode",
     "pdd",
     "problems",
