@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,13 +15,11 @@ from rdkit.ForceField.rdForceField import MMFFMolProperties
 
 from packflow.ops import BondedTerms
 from packflow.ops.bonded import BEND, COSINE_BEND, MAX_TERM_ATOMS, N_TERM_PARAMETERS, OUT_OF_PLANE, STRETCH, STRETCH_BEND, TORSION
+from packflow.ops.nonbonded import KCAL_PER_MOL
 from packflow.structure.full import full_mol
 
-KCAL_MOL = 4184 / 96485.33212  # eV
-# MMFF94's units of force constants (Halgren 1996) in eV: mdyn/Å, mdyn Å/rad2 and mdyn/rad.
-STRETCH_UNIT = 143.9325 * KCAL_MOL
-ANGLE_UNIT = 0.043844 * (180 / math.pi) ** 2 * KCAL_MOL
-STRETCH_BEND_UNIT = 2.51210 * 180 / math.pi * KCAL_MOL
+# eV in MMFF94's unit of force constants, mdyn Å (Halgren, J. Comput. Chem. 17, 490 (1996)).
+MDYNE_ANGSTROM = 143.9325 * KCAL_PER_MOL
 # Share of the Coulomb energy that MMFF94 counts between atoms three bonds apart; nearer ones do not interact.
 COULOMB_1_4 = 0.75
 # Bonds that RDKit turns torsions about: neither at a triple bond nor at the end of the molecule.
@@ -104,7 +101,7 @@ def molecule_parameters(
         charges=charges,
         types=type_of.astype(np.int64),
         radius=np.ascontiguousarray(tables[..., 0]),
-        depth=tables[..., 1] * KCAL_MOL,
+        depth=tables[..., 1] * KCAL_PER_MOL,
         special_index=special_index,
         special_share=special_share,
         terms=packed(list(terms)),
@@ -169,21 +166,21 @@ def mmff_terms(mol: Chem.Mol, properties: MMFFMolProperties) -> Iterator[Term]:
         i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         _, strength, length = properties.GetMMFFBondStretchParams(mol, i, j)
         lengths[i, j] = lengths[j, i] = length
-        yield STRETCH, (i, j), (STRETCH_UNIT * strength, length)
+        yield STRETCH, (i, j), (MDYNE_ANGSTROM * strength, length)
     for i, j, k in angles_of(mol):
         _, strength, angle = properties.GetMMFFAngleBendParams(mol, i, j, k)
         if angle > LINEAR:
-            yield COSINE_BEND, (i, j, k), (STRETCH_UNIT * strength, 1.0, -1.0)
+            yield COSINE_BEND, (i, j, k), (MDYNE_ANGSTROM * strength, 1.0, -1.0)
             continue
-        yield BEND, (i, j, k), (ANGLE_UNIT * strength, angle)
+        yield BEND, (i, j, k), (MDYNE_ANGSTROM * strength, angle)
         mixed = properties.GetMMFFStretchBendParams(mol, i, j, k)
         if mixed is not None:
-            yield STRETCH_BEND, (i, j, k), (STRETCH_BEND_UNIT * mixed[1], STRETCH_BEND_UNIT * mixed[2], lengths[i, j], lengths[j, k], angle)
+            yield STRETCH_BEND, (i, j, k), (MDYNE_ANGSTROM * mixed[1], MDYNE_ANGSTROM * mixed[2], lengths[i, j], lengths[j, k], angle)
     for plane in planes_of(mol):
         strength = properties.GetMMFFOopBendParams(mol, *plane)
         if strength:
-            yield OUT_OF_PLANE, plane, (ANGLE_UNIT * strength,)
+            yield OUT_OF_PLANE, plane, (MDYNE_ANGSTROM * strength,)
     for torsion in torsions_of(mol):
         found = properties.GetMMFFTorsionParams(mol, *torsion)
         if found is not None and any(found[1:]):
-            yield TORSION, torsion, tuple(KCAL_MOL * v for v in found[1:])
+            yield TORSION, torsion, tuple(KCAL_PER_MOL * v for v in found[1:])
