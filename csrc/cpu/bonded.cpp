@@ -12,7 +12,8 @@ void subtract_gradient(double* force, Vec3 gradient) {
 }
 
 void structure_terms(const BondedBatch& batch, int64_t structure) {
-  std::fill(batch.forces + 3 * int64_t(batch.atom_ptr[structure]), batch.forces + 3 * int64_t(batch.atom_ptr[structure + 1]), 0.0);
+  std::fill(batch.forces + 3 * int64_t(batch.atom_ptr[structure]),
+            batch.forces + 3 * int64_t(batch.atom_ptr[structure + 1]), 0.0);
   const int64_t first = batch.term_ptr[structure], last = batch.term_ptr[structure + 1];
   double sums[kBondedSums][kBondedTotals] = {};
   for (int64_t term = first; term < last; ++term) {

@@ -26,7 +26,6 @@ __global__ void __launch_bounds__(kBondedSums) bonded_kernel(BondedBatch batch, 
     write(gradients + 6, t.k);
     write(gradients + 9, t.l);
   }
-#pragma unroll
   for (int total = 0; total < kBondedTotals; ++total) sums[total][thread] = totals[total];
   __syncthreads();
 
@@ -43,13 +42,11 @@ __global__ void __launch_bounds__(kBondedSums) bonded_kernel(BondedBatch batch, 
 
   for (int half = kBondedSums / 2; half > 0; half /= 2) {
     if (thread < half) {
-#pragma unroll
       for (int total = 0; total < kBondedTotals; ++total) sums[total][thread] += sums[total][thread + half];
     }
     __syncthreads();
   }
   if (thread == 0) {
-#pragma unroll
     for (int total = 0; total < kBondedTotals; ++total) write_total(batch, structure, total, sums[total][0]);
   }
 }

@@ -17,12 +17,16 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # Functions of each .cu file.
 OPS = {
     "amd": ["amd", "pdd"],
+    "bonded": ["bonded"],
     "clash": ["clash"],
     "min_image": ["min_image"],
     "neighbors": ["count_neighbors", "write_neighbors"],
     "ode": ["ode"],
     "rdf": ["rdf"],
 }
+
+# Those that are for float64 alone.
+DOUBLE = {"bonded"}
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +54,7 @@ def emulated_op(emulate, tmp_path_factory):
     @functools.cache
     def compile_op(op, sanitize=False, change=None):
         folder = tmp_path_factory.mktemp(op)
-        entries = "".join(f"EMULATED({function})\n" for function in OPS[op])
+        entries = "".join(f"{'EMULATED_DOUBLE' if op in DOUBLE else 'EMULATED'}({function})\n" for function in OPS[op])
         source = folder / "entry.cpp"
         source.write_text(f'#include "cuda/{op}.cu"\n#include "entry.h"\n{entries}')
         if change is None:

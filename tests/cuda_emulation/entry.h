@@ -34,3 +34,6 @@ void run(void (*function)(Parameters...), void** arguments, int order) {
   extern "C" void function##_float64(void** arguments, int order) { \
     run(packflow::cuda::function<double>, arguments, order);        \
   }
+
+#define EMULATED_DOUBLE(function) \
+  extern "C" void function##_float64(void** arguments, int order) { run(packflow::cuda::function, arguments, order); }

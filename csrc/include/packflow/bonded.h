@@ -30,10 +30,11 @@ struct BondedBatch {
 
 /// What the GPU needs to add up forces in a fixed order.
 struct BondedGather {
-  const int32_t* pointers;  // [n_atoms_with_terms + 1]; atom a is in places[pointers[a]] ... places[pointers[a + 1] - 1]
-  int64_t n_atoms;          // atoms from here on have no terms
-  const int32_t* places;    // 4 term + place, ascending for each atom
-  double* gradients;        // [n_terms][4][3], written and read
+  const int32_t*
+      pointers;           // [n_atoms_with_terms + 1]; atom a is in places[pointers[a]] ... places[pointers[a + 1] - 1]
+  int64_t n_atoms;        // atoms from here on have no terms
+  const int32_t* places;  // 4 term + place, ascending for each atom
+  double* gradients;      // [n_terms][4][3], written and read
 };
 
 namespace cpu {
@@ -157,12 +158,23 @@ PACKFLOW_INLINE BondedTerm bonded_term(const BondedBatch& batch, int64_t term, d
   const Vec3 k = bonded_position(batch, term, 2), l = bonded_position(batch, term, 3);
   BondedTerm out;
   switch (kind) {
-    case kStretch: out = stretch_term(i, j, p); break;
-    case kBend: out = bend_term(i, j, k, p); break;
-    case kCosineBend: out = cosine_bend_term(i, j, k, p); break;
-    case kStretchBend: out = stretch_bend_term(i, j, k, p); break;
-    case kOutOfPlane: out = out_of_plane_term(i, j, k, l, p); break;
-    default: out = torsion_term(i, j, k, l, p);
+    case kStretch:
+      out = stretch_term(i, j, p);
+      break;
+    case kBend:
+      out = bend_term(i, j, k, p);
+      break;
+    case kCosineBend:
+      out = cosine_bend_term(i, j, k, p);
+      break;
+    case kStretchBend:
+      out = stretch_bend_term(i, j, k, p);
+      break;
+    case kOutOfPlane:
+      out = out_of_plane_term(i, j, k, l, p);
+      break;
+    default:
+      out = torsion_term(i, j, k, l, p);
   }
   // The derivatives add up to zero, so that any origin will do; unused ones are zero.
   const Vec3 u = subtract(i, j), v = subtract(k, j), w = subtract(l, j);

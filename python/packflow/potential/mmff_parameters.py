@@ -25,6 +25,7 @@ COULOMB_1_4 = 0.75
 # Bonds that RDKit turns torsions about: neither at a triple bond nor at the end of the molecule.
 TURNING_BOND = Chem.MolFromSmarts("[!$(*#*)&!D1]~[!$(*#*)&!D1]")
 LINEAR = 179.5  # degrees
+CHARGE_TOLERANCE = 1e-4  # e
 
 # Kind, atoms, parameters as in `packflow.ops.BondedTerms`.
 Term = tuple[int, tuple[int, ...], tuple[float, ...]]
@@ -63,7 +64,7 @@ def mmff_parameters(smiles: str) -> MoleculeParameters:
     """MMFF94s parameters of a molecule.
 
     Raises:
-        UntypedError: MMFF94 has no type for one of its atoms.
+        UntypedError: MMFF94 has no type for one of its atoms, or RDKit finds wrong ones.
         InputError: as `full_mol`.
     """
     mol = Chem.Mol(full_mol(smiles))
@@ -72,6 +73,9 @@ def mmff_parameters(smiles: str) -> MoleculeParameters:
         raise UntypedError(f"MMFF94 has no atom types for {smiles}")
     types = np.array([properties.GetMMFFAtomType(i) for i in range(mol.GetNumAtoms())])
     charges = np.array([properties.GetMMFFPartialCharge(i) for i in range(mol.GetNumAtoms())])
+    if abs(charges.sum() - Chem.GetFormalCharge(mol)) > CHARGE_TOLERANCE:
+        # as of carbon dioxide, whose oxygens RDKit takes for those of a carboxylate
+        raise UntypedError(f"RDKit's MMFF94 types of {smiles} are wrong: charges add up to {charges.sum():.3f} e")
     return molecule_parameters("mmff94s", mol, charges, types, lambda i, j: properties.GetMMFFVdWParams(i, j)[2:], mmff_terms(mol, properties))
 
 
