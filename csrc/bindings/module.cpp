@@ -13,8 +13,10 @@ PYBIND11_MODULE(_C, m) {
   bind_bonded(m);
   bind_check(m);
   bind_clash(m);
+  bind_ewald(m);
   bind_min_image(m);
   bind_neighbors(m);
+  bind_nonbonded(m);
   bind_ode(m);
   bind_rdf(m);
 }

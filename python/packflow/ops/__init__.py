@@ -5,6 +5,7 @@ from packflow.ops.amd import amd, neighbor_radius, pdd
 from packflow.ops.bond_attention import BondTable, bond_attention, bond_attention_qkv, bond_table
 from packflow.ops.bonded import BondedResult, BondedTerms, bonded
 from packflow.ops.clash import clash
+from packflow.ops.ewald import Ewald, ewald
 from packflow.ops.min_image import min_image
 from packflow.ops.neighbors import NeighborList, neighbors
 from packflow.ops.nonbonded import Nonbonded, nonbonded
@@ -17,6 +18,7 @@ __all__ = [
     "BondTable",
     "BondedResult",
     "BondedTerms",
+    "Ewald",
     "NeighborList",
     "Nonbonded",
     "NonbondedPairs",
@@ -26,6 +28,7 @@ __all__ = [
     "bond_table",
     "bonded",
     "clash",
+    "ewald",
     "min_image",
     "neighbor_radius",
     "neighbors",

@@ -8,13 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from packflow import _C
 from packflow.ops._check import check_tensor
-from packflow.ops.nonbonded_pairs import NonbondedPairs
+from packflow.ops.ewald import COULOMB, n_waves, split_of, wave_box
+from packflow.ops.ewald import _launch as ewald_of
+from packflow.ops.neighbors import NeighborList
+from packflow.ops.nonbonded_pairs import LARGEST_SKIN, NonbondedPairs, find_pairs
+from packflow.ops.nonbonded_tail import nonbonded_tail
 
-KCAL_PER_MOL = 4.184 / 96.4853  # eV
-COULOMB = 332.0716 * KCAL_PER_MOL  # eV Å / e2, the constant of MMFF94
 SHORTEST_CUTOFF = 2.0  # Å
 NEUTRAL = 1e-5  # e; a crystal's charge is refused above
+SUMS_OF_ATOM = 9  # kNonbondedSums of nonbonded.h
+# What is searched: within what `packflow.ops.neighbors` accepts.
+MOST_IMAGES, MOST_HELD = 9e5, 1.9e7  # of an atom within the cutoff, of all atoms of a crystal
+MOST_WAVES = 10**7  # reciprocal vectors of a crystal
+DENSEST = 2.0  # atoms per Å3, twenty times an organic crystal
+THINNEST, LONGEST = 0.1, 1e5  # Å
+MOST_CELLS = 1e8  # between an atom and the origin
 
 # Bits of Nonbonded.problem.
 NOT_FINITE, OVERLAP, CHARGED, CANNOT_SEARCH = 1, 2, 4, 8
@@ -101,11 +111,99 @@ def nonbonded(
     Raises:
         ValueError: an argument; names it. Not for coordinates or charges of a structure: see Nonbonded.problem.
     """
-    arguments = positions, cell, atom_ptr, periodic, charges, types, radius, epsilon, molecule, special_ptr, special_index, special_scale
-    check_arguments(*arguments, cutoff)
-    from packflow.ops import reference_nonbonded
+    check_arguments(
+        positions, cell, atom_ptr, periodic, charges, types, radius, epsilon, molecule, special_ptr, special_index, special_scale, cutoff
+    )
+    problem = _problems_before(positions, cell, atom_ptr, periodic, charges, cutoff)
+    listed = periodic & (problem == 0)
+    if pairs is None:
+        found = find_pairs(positions.detach(), cell.detach(), atom_ptr, listed, cutoff)
+    else:
+        found = pairs.of(positions.detach(), cell, atom_ptr, listed, cutoff)
+    if tail is None:
+        tail = nonbonded_tail(atom_ptr, types, radius, epsilon, cutoff)
+    check_tensor("tail", tail, (len(cell),), torch.float64, positions.device)
+    near = positions, cell, atom_ptr, periodic, charges, types, radius, epsilon, molecule, special_ptr, special_index, special_scale
+    return _launch(near, cutoff, found, tail, problem)
 
-    return reference_nonbonded.nonbonded(*arguments, cutoff)
+
+def _launch(
+    near: tuple[Tensor, ...], cutoff: float, pairs: NeighborList, tail: Tensor, problem: Tensor, instruction_set: str = ""
+) -> Nonbonded:
+    """Near pairs, far charges and the tail; `instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
+    positions, cell, atom_ptr, periodic, charges = near[:5]
+    alpha, k_cutoff = split_of(cutoff)
+    energy, forces, strain = _near(near, cutoff, alpha, pairs, problem, instruction_set)
+    good = problem == 0
+    summed = periodic & good
+    far = ewald_of(positions, cell, atom_ptr, charges, alpha, k_cutoff, summed, instruction_set)
+    volume = torch.where(summed, torch.linalg.det(torch.where(summed[:, None, None], cell.detach(), 1.0)).abs(), 1.0)
+    tail = torch.where(summed, tail / volume, 0.0)
+    identity = torch.eye(3, dtype=torch.float64, device=positions.device)
+    stress = torch.where(summed[:, None, None], (strain + far.strain - tail[:, None, None] * identity) / volume[:, None, None], 0.0)
+    good_atoms = good.repeat_interleave(atom_ptr.diff().long())[:, None]
+    return Nonbonded(
+        van_der_waals=torch.where(good, energy[:, 0] + tail, torch.nan),
+        coulomb=torch.where(good, energy[:, 1] + far.energy, torch.nan),
+        forces=torch.where(good_atoms, forces + far.forces, torch.nan),
+        stress=torch.where(good[:, None, None], stress, torch.nan),
+        problem=problem,
+    )
+
+
+def _near(
+    near: tuple[Tensor, ...], cutoff: float, alpha: float, pairs: NeighborList, problem: Tensor, instruction_set: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Energy [n_structures, 2], forces [n_atoms, 3] and strain derivative of near pairs; sets bits of `problem`."""
+    kept = [x.detach().contiguous() for x in near]
+    positions, cell, radius = kept[0], kept[1], kept[6]
+    options = {"dtype": torch.float64, "device": positions.device}
+    energy, forces = torch.empty(len(cell), 2, **options), torch.empty(len(positions), 3, **options)
+    strain = torch.empty(len(cell), 3, 3, **options)
+    counts = len(cell), len(positions), radius.shape[1]
+    given = tuple(x.data_ptr() for x in kept), counts, (cutoff, alpha, COULOMB)
+    listed = pairs.pair_ptr.data_ptr(), pairs.pair_index.data_ptr(), pairs.cell_shifts.data_ptr(), pairs.pair_index.shape[1]
+    out = tuple(x.data_ptr() for x in (energy, forces, strain, problem))
+    if positions.is_cuda:
+        of_atoms = torch.empty(len(positions), SUMS_OF_ATOM, **options)
+        with torch.cuda.device(positions.device):
+            _C.nonbonded_cuda(given, listed, out, of_atoms.data_ptr(), torch.cuda.current_stream().cuda_stream)
+    else:
+        _C.nonbonded_cpu(given, listed, out, torch.get_num_threads(), instruction_set)
+    return energy, forces, strain
+
+
+def _problems_before(positions: Tensor, cell: Tensor, atom_ptr: Tensor, periodic: Tensor, charges: Tensor, cutoff: float) -> Tensor:
+    """What is wrong with a structure before any pair is looked at: bits of Nonbonded.problem, uint8. [n_structures]"""
+    n_structures, counts = len(cell), atom_ptr.diff().long()
+    owner = torch.repeat_interleave(torch.arange(n_structures, device=cell.device), counts)
+    n_bad = torch.zeros(n_structures, dtype=torch.int64, device=cell.device).index_add(0, owner, (~positions.isfinite().all(1)).long())
+    finite = (n_bad == 0) & (cell.isfinite().flatten(1).all(1) | ~periodic)
+    charge = torch.zeros(n_structures, dtype=torch.float64, device=cell.device).index_add(0, owner, charges)
+    charged = periodic & ~(charge.abs() <= NEUTRAL)
+    looked_at = periodic & finite
+    identity = torch.eye(3, dtype=torch.float64, device=cell.device)
+    safe = torch.where(looked_at[:, None, None], cell.detach(), identity)
+    farthest = torch.segment_reduce(positions.detach().abs().amax(1), "max", lengths=counts, initial=0.0)
+    cannot = looked_at & ~_searchable(safe, counts, farthest, cutoff)
+    return (NOT_FINITE * ~finite + CHARGED * charged + CANNOT_SEARCH * cannot).to(torch.uint8)
+
+
+def _searchable(cell: Tensor, counts: Tensor, farthest: Tensor, cutoff: float) -> Tensor:
+    """Whether a search of each finite cell is exact, and what it lists and sums is of reasonable size. [n_structures]"""
+    cross = torch.stack([torch.linalg.cross(cell[:, k - 2], cell[:, k - 1], dim=1) for k in range(3)], dim=1)
+    volume = (cell[:, 0] * cross[:, 0]).sum(1).abs()
+    heights = volume[:, None] / cross.norm(dim=2)
+    reach = cutoff + LARGEST_SKIN
+    n_images = (2 * reach / heights + 1).prod(1)
+    size = (n_images <= MOST_IMAGES) & (n_images * counts <= MOST_HELD) & (counts <= DENSEST * volume)
+    return (
+        size
+        & (heights >= THINNEST).all(1)
+        & (farthest <= MOST_CELLS * heights.amin(1))
+        & (cell.flatten(1).norm(dim=1) <= LONGEST)
+        & (n_waves(wave_box(cell, split_of(cutoff)[1])) <= MOST_WAVES)
+    )
 
 
 def check_arguments(

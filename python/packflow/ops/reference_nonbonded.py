@@ -8,7 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from packflow.ops.nonbonded import CANNOT_SEARCH, CHARGED, COULOMB, NEUTRAL, NOT_FINITE, OVERLAP, Nonbonded
+from packflow.ops.ewald import COULOMB
+from packflow.ops.nonbonded import CANNOT_SEARCH, CHARGED, NEUTRAL, NOT_FINITE, OVERLAP, Nonbonded
 from packflow.ops.nonbonded_tail import nonbonded_tail, switch, van_der_waals
 
 BUFFER = 0.05  # Å
