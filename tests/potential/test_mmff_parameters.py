@@ -7,9 +7,8 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from packflow.ops import bonded, nonbonded, reference_bonded
-from packflow.ops.nonbonded import KCAL_PER_MOL
 from packflow.potential.mmff_pack import Scales, pack
-from packflow.potential.mmff_parameters import UntypedError, mmff_parameters
+from packflow.potential.mmff_parameters import KCAL_PER_MOL, UntypedError, mmff_parameters
 from packflow.structure.full import full_mol
 
 MOLECULES = [

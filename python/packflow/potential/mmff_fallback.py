@@ -19,9 +19,9 @@ from rdkit.Chem import HybridizationType, rdForceFieldHelpers
 from rdkit.rdBase import BlockLogs
 
 from packflow.ops.bonded import BEND, COSINE_BEND, OUT_OF_PLANE, STRETCH, TORSION
-from packflow.ops.nonbonded import KCAL_PER_MOL
 from packflow.potential.charges import equilibrated_charges
 from packflow.potential.mmff_parameters import (
+    KCAL_PER_MOL,
     LINEAR,
     MoleculeParameters,
     Term,

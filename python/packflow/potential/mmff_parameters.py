@@ -15,9 +15,10 @@ from rdkit.ForceField.rdForceField import MMFFMolProperties
 
 from packflow.ops import BondedTerms
 from packflow.ops.bonded import BEND, COSINE_BEND, MAX_TERM_ATOMS, N_TERM_PARAMETERS, OUT_OF_PLANE, STRETCH, STRETCH_BEND, TORSION
-from packflow.ops.nonbonded import KCAL_PER_MOL
+
 from packflow.structure.full import full_mol
 
+KCAL_PER_MOL = 4184 / 96485.33212  # eV
 # eV in MMFF94's unit of force constants, mdyn Å (Halgren, J. Comput. Chem. 17, 490 (1996)).
 MDYNE_ANGSTROM = 143.9325 * KCAL_PER_MOL
 # Share of the Coulomb energy that MMFF94 counts between atoms three bonds apart; nearer ones do not interact.
