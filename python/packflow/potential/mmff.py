@@ -106,29 +106,19 @@ class MmffPrepared:
         """
         p = self._parameters
         positions, cell = positions.detach(), cell.detach()
-        between = nonbonded(
-            positions,
-            cell,
-            p.atom_ptr,
-            self._periodic,
-            p.charges,
-            p.types,
-            p.radius,
-            p.epsilon,
-            self._molecule,
-            p.special_ptr,
-            p.special_index,
-            p.special_scale,
-            self._potential.cutoff,
-            self._pairs,
-            p.tail,
-        )
+        between = nonbonded(positions, cell, *self.nonbonded_arguments(), self._potential.cutoff, self._pairs, p.tail)
         within = bonded(positions, p.terms, p.atom_ptr)
         energy = between.energy + within.energy
         forces = between.forces + within.forces
         volume = torch.linalg.det(cell).abs()
         of_bonds = torch.where(self._periodic[:, None, None], within.virial / volume[:, None, None], 0.0)
         return self._marked(energy, forces, between.stress + of_bonds, between.reasons())
+
+    def nonbonded_arguments(self) -> tuple[Tensor, ...]:
+        """Arguments of `packflow.ops.nonbonded` from atom_ptr to special_scale."""
+        p = self._parameters
+        of_atoms = p.charges, p.types, p.radius, p.epsilon, self._molecule
+        return p.atom_ptr, self._periodic, *of_atoms, p.special_ptr, p.special_index, p.special_scale
 
     def _marked(self, energy: Tensor, forces: Tensor, stress: Tensor, reasons: list[str]) -> Evaluation:
         """The numbers with NaN where there is a problem."""

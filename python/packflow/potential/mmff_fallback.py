@@ -2,7 +2,8 @@
 
 The whole molecule is described so, since increments of charge and bonds between typed and untyped atoms do not exist. Strengths, lengths,
 angles and van der Waals pairs are those of UFF (Rappé et al., J. Am. Chem. Soc. 114, 10024 (1992)) as RDKit gives them, charges are
-equilibrated. Each term has the curvature of UFF's at its minimum and the form of MMFF94's; UFF's sixfold torsions (1 kcal/mol, shared by
+equilibrated. UFF has no hydrogen bonds: its pairs of a polar hydrogen and an acceptor are made shorter and shallower by the factors that
+MMFF94 has for such pairs. Each term has the curvature of UFF's at its minimum and the form of MMFF94's; UFF's sixfold torsions (1 kcal/mol, shared by
 all torsions about a bond) are left out.
 """
 
@@ -36,6 +37,10 @@ from packflow.structure.full import full_mol
 TETRAHEDRAL = math.degrees(math.acos(-1 / 3))
 CHALCOGENS = {8, 16, 34}
 HALOGENS = {9, 17, 35, 53}
+ACCEPTORS = {7, 8, 9, 16, 17, 34, 35, 53}
+POLAR = {7, 8}  # that make a hydrogen a donor
+# Factors on radius and depth of a donor and an acceptor (Halgren, J. Comput. Chem. 17, 520 (1996)).
+DONOR_ACCEPTOR = (0.8, 0.5)
 TURNING = {HybridizationType.SP2, HybridizationType.SP3}
 
 
@@ -58,8 +63,22 @@ def fallback_parameters(smiles: str) -> MoleculeParameters:
         charges = equilibrated_charges(mol)
     except ValueError as error:
         raise UntypedError(f"MMFF94 has no atom types for {smiles}, and {error}") from error
-    numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
-    return molecule_parameters("uff", mol, charges, numbers, lambda i, j: rdForceFieldHelpers.GetUFFVdWParams(mol, i, j), uff_terms(mol))
+    numbers = np.array([-1 if is_donor(atom) else atom.GetAtomicNum() for atom in mol.GetAtoms()])
+    return molecule_parameters("uff", mol, charges, numbers, lambda i, j: uff_pair(mol, i, j), uff_terms(mol))
+
+
+def is_donor(atom: Chem.Atom) -> bool:
+    """Whether it is a hydrogen that can be given to a hydrogen bond."""
+    return bool(atom.GetAtomicNum() == 1 and atom.GetNeighbors()[0].GetAtomicNum() in POLAR)
+
+
+def uff_pair(mol: Chem.Mol, i: int, j: int) -> tuple[float, float]:
+    """Radius (Å) and depth (kcal/mol) of two atoms."""
+    radius, depth = rdForceFieldHelpers.GetUFFVdWParams(mol, i, j)
+    atoms = mol.GetAtomWithIdx(i), mol.GetAtomWithIdx(j)
+    if any(is_donor(one) and other.GetAtomicNum() in ACCEPTORS for one, other in (atoms, atoms[::-1])):
+        return radius * DONOR_ACCEPTOR[0], depth * DONOR_ACCEPTOR[1]
+    return radius, depth
 
 
 def with_uff_hybridizations(mol: Chem.Mol) -> Chem.Mol:
