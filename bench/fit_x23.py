@@ -93,7 +93,7 @@ def rigid_parts(case: Case, fallback: bool) -> tuple[np.ndarray, np.ndarray]:
     for radius in RADII.tolist():
         potential = mmff(radius, 1.0, fallback)
         arguments = potential.prepare(batch).nonbonded_arguments()
-        found = nonbonded(batch.positions, batch.cell, *arguments, cutoff=potential.cutoff)
+        found = nonbonded(batch.positions, batch.cell, **arguments, cutoff=potential.cutoff)
         assert not any(found.reasons())
         van_der_waals.append((found.van_der_waals[:-1] / case.n_copies - found.van_der_waals[-1]).numpy())
     coulomb = (found.coulomb[:-1] / case.n_copies - found.coulomb[-1]).numpy()
@@ -181,7 +181,8 @@ def main() -> None:
     torch.set_num_threads(1)
     cases = read_cases(options.folder)
     errors = np.stack([rigid_errors(case, options.fallback) for case in cases])
-    of_model = [k for k, case in enumerate(cases) if options.fallback or parameters_of(case.crystal.template.molecule.smiles).model == "mmff94s"]
+    models = [parameters_of(case.crystal.template.molecule.smiles).model for case in cases]
+    of_model = [k for k, model in enumerate(models) if options.fallback or model == "mmff94s"]
     radius, depth = best(errors[of_model])
     print(f"fit to all {len(of_model)}: radius {RADII[radius]}, depth {DEPTHS[depth]}", file=sys.stderr)
     rows = []

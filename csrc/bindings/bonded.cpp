@@ -8,15 +8,16 @@ namespace py = pybind11;
 
 namespace {
 
-// Addresses of positions, atom_ptr, kind, atoms, parameters and term_ptr; n_structures; addresses of energy, forces and
-// virial.
-using Batch = std::tuple<uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, int64_t, uintptr_t,
-                         uintptr_t, uintptr_t>;
+// Addresses of positions, atom_ptr, kind, atoms, parameters and term_ptr.
+using Given = std::tuple<uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t>;
+// Addresses of energy, forces and virial.
+using Out = std::tuple<uintptr_t, uintptr_t, uintptr_t>;
 // Address of pointers, n_atoms, addresses of places and gradients.
 using Gather = std::tuple<uintptr_t, int64_t, uintptr_t, uintptr_t>;
 
-packflow::BondedBatch view(const Batch& x) {
-  const auto& [positions, atom_ptr, kind, atoms, parameters, term_ptr, n_structures, energy, forces, virial] = x;
+packflow::BondedBatch view(const Given& given, int64_t n_structures, const Out& out) {
+  const auto& [positions, atom_ptr, kind, atoms, parameters, term_ptr] = given;
+  const auto& [energy, forces, virial] = out;
   return {at<const double>(positions),
           at<const int32_t>(atom_ptr),
           at<const uint8_t>(kind),
@@ -39,12 +40,15 @@ packflow::BondedGather view(const Gather& x) {
 void bind_bonded(py::module_& m) {
   const py::call_guard<py::gil_scoped_release> without_gil;
   m.def(
-      "bonded_cpu", [](const Batch& batch, int n_threads) { packflow::cpu::bonded(view(batch), n_threads); },
-      without_gil, py::arg("batch"), py::arg("n_threads"));
+      "bonded_cpu",
+      [](const Given& given, int64_t n_structures, const Out& out, int n_threads) {
+        packflow::cpu::bonded(view(given, n_structures, out), n_threads);
+      },
+      without_gil, py::arg("given"), py::arg("n_structures"), py::arg("out"), py::arg("n_threads"));
   m.def(
       "bonded_cuda",
-      [](const Batch& batch, const Gather& gather, uintptr_t stream) {
-        packflow::cuda::bonded(view(batch), view(gather), at<void>(stream));
+      [](const Given& given, int64_t n_structures, const Out& out, const Gather& gather, uintptr_t stream) {
+        packflow::cuda::bonded(view(given, n_structures, out), view(gather), at<void>(stream));
       },
-      without_gil, py::arg("batch"), py::arg("gather"), py::arg("stream"));
+      without_gil, py::arg("given"), py::arg("n_structures"), py::arg("out"), py::arg("gather"), py::arg("stream"));
 }

@@ -92,7 +92,9 @@ def test_each_kind_is_that_of_rdkit(term, kinds):
         mol, positions = perturbed(smiles, seed=1)
         terms = mmff_parameters(smiles).terms
         rows = torch.tensor([k in kinds for k in terms.kind.tolist()])
-        only = type(terms)(terms.kind[rows], terms.atoms[rows], terms.parameters[rows], torch.tensor([0, int(rows.sum())], dtype=torch.int32))
+        only = type(terms)(
+            terms.kind[rows], terms.atoms[rows], terms.parameters[rows], torch.tensor([0, int(rows.sum())], dtype=torch.int32)
+        )
         found = bonded(positions, only, torch.tensor([0, len(positions)], dtype=torch.int32))
         expected = by_rdkit(mol, {term})
         assert float(found.energy) / KCAL_PER_MOL == pytest.approx(expected, abs=ENOUGH)
@@ -104,7 +106,9 @@ def test_copies_share_one_look_up():
     assert mmff_parameters("NC(N)=O") is mmff_parameters("NC(N)=O")
 
 
-@pytest.mark.parametrize(("smiles", "message"), [("OB(O)c1ccccc1", "no atom types"), ("C[Se]C", "no atom types"), ("O=C=O", "charges add up to -1")])
+@pytest.mark.parametrize(
+    ("smiles", "message"), [("OB(O)c1ccccc1", "no atom types"), ("C[Se]C", "no atom types"), ("O=C=O", "charges add up to -1")]
+)
 def test_untyped_molecules(smiles, message):
     with pytest.raises(UntypedError, match=message):
         mmff_parameters(smiles)

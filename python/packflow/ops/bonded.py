@@ -50,7 +50,7 @@ class BondedTerms:
     octahedral atoms (Rappé et al., J. Am. Chem. Soc. 114, 10024 (1992)).
 
     kind:       [n_terms] uint8.
-    atoms:      [n_terms, 4] int32, rows of the atom axis, all of the term's own structure; places that a kind does not have hold any of them.
+    atoms:      [n_terms, 4] int32, rows of the atom axis, all of the term's own structure; places that a kind lacks hold any of them.
     parameters: [n_terms, 5] float64.
     term_ptr:   [n_structures + 1] int32; structure s owns terms term_ptr[s]:term_ptr[s + 1].
     """
@@ -137,18 +137,17 @@ def bonded(
     energy = torch.empty(n_structures, dtype=torch.float64, device=device)
     forces, virial = torch.empty_like(positions.detach()).contiguous(), energy.new_empty(n_structures, 3, 3)
     inputs = [x.detach().contiguous() for x in (positions, atom_ptr, terms.kind, terms.atoms, terms.parameters, terms.term_ptr)]
-    addresses = [x.data_ptr() for x in inputs]
-    outputs = energy.data_ptr(), forces.data_ptr(), virial.data_ptr()
+    given, out = (tuple(x.data_ptr() for x in tensors) for tensors in (inputs, (energy, forces, virial)))
     if device.type == "cuda":
         pointers, places = terms.places
         gradients = positions.new_empty(n_terms, MAX_TERM_ATOMS, 3)
         gather = pointers.data_ptr(), len(pointers) - 1, places.data_ptr(), gradients.data_ptr()
         with torch.cuda.device(device):
             stream = torch.cuda.current_stream().cuda_stream
-            _C.bonded_cuda((*addresses, n_structures, *outputs), gather, stream)
+            _C.bonded_cuda(given, n_structures, out, gather, stream)
     else:
         _check_rows(terms, atom_ptr, n_atoms)
-        _C.bonded_cpu((*addresses, n_structures, *outputs), torch.get_num_threads())
+        _C.bonded_cpu(given, n_structures, out, torch.get_num_threads())
     return BondedResult(energy, forces, virial)
 
 

@@ -44,30 +44,36 @@ def angle(u: Tensor, v: Tensor) -> Tensor:
 
 
 def stretch(x: Points, p: Parameters) -> Tensor:
+    """Kind 0. [n]"""
     d = (x[0] - x[1]).norm(dim=1) - p[1]
     return p[0] / 2 * d**2 * (1 - 2 * d + 7 / 3 * d**2)
 
 
 def bend(x: Points, p: Parameters) -> Tensor:
+    """Kind 1. [n]"""
     d = angle(x[0] - x[1], x[2] - x[1]) - p[1] * math.pi / 180
     return p[0] / 2 * d**2 * (1 - 0.4 * d)
 
 
 def cosine_bend(x: Points, p: Parameters) -> Tensor:
+    """Kind 2. [n]"""
     return p[0] / p[1] ** 2 * (1 - p[2] * torch.cos(p[1] * angle(x[0] - x[1], x[2] - x[1])))
 
 
 def stretch_bend(x: Points, p: Parameters) -> Tensor:
+    """Kind 3. [n]"""
     u, v = x[0] - x[1], x[2] - x[1]
     return (p[0] * (u.norm(dim=1) - p[2]) + p[1] * (v.norm(dim=1) - p[3])) * (angle(u, v) - p[4] * math.pi / 180)
 
 
 def out_of_plane(x: Points, p: Parameters) -> Tensor:
+    """Kind 4. [n]"""
     normal, bond = torch.linalg.cross(x[0] - x[1], x[2] - x[1]), x[3] - x[1]
     return p[0] / 2 * torch.atan2((normal * bond).sum(1), torch.linalg.cross(normal, bond).norm(dim=1)) ** 2
 
 
 def torsion(x: Points, p: Parameters) -> Tensor:
+    """Kind 5. [n]"""
     first, second = torch.linalg.cross(x[1] - x[0], x[2] - x[1]), torch.linalg.cross(x[2] - x[1], x[3] - x[2])
     c = torch.nn.functional.cosine_similarity(first, second, eps=0.0)
     return (p[0] * (1 + c) + p[1] * (2 - 2 * c**2) + p[2] * (1 + 4 * c**3 - 3 * c)) / 2

@@ -11,11 +11,13 @@ from packflow.structure.full import FullBatch
 
 class _Energy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, positions: Tensor, cell: Tensor, prepared: Prepared, batch: FullBatch) -> Tensor:  # type: ignore[no-untyped-def, override] # noqa: ANN001
+    def forward(ctx, positions: Tensor, cell: Tensor, prepared: Prepared, batch: FullBatch) -> Tensor:  # type: ignore[no-untyped-def] # noqa: ANN001
         found = prepared.evaluate(positions.detach(), cell.detach())
         lattice = cell.detach()
         # A strain s moves positions and cell to x (1 + s) and h (1 + s), so that V stress = sum of x^T dE/dx + h^T dE/dh.
-        of_positions = torch.zeros_like(lattice).index_add_(0, batch.structure_index, -positions.detach()[:, :, None] * found.forces[:, None])
+        of_positions = torch.zeros_like(lattice).index_add_(
+            0, batch.structure_index, -positions.detach()[:, :, None] * found.forces[:, None]
+        )
         of_cell = torch.linalg.det(lattice).abs()[:, None, None] * found.stress - of_positions
         regular = torch.where(batch.periodic[:, None, None], lattice, torch.eye(3, dtype=lattice.dtype, device=lattice.device))
         by_cell = torch.linalg.solve(regular.transpose(1, 2), of_cell)
@@ -23,8 +25,8 @@ class _Energy(torch.autograd.Function):
         return found.energy
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[misc, untyped-decorator]
-    def backward(ctx, by_energy: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[no-untyped-def, override] # noqa: ANN001
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, by_energy: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[no-untyped-def] # noqa: ANN001
         by_positions, by_cell, owner = ctx.saved_tensors
         return by_energy[owner, None] * by_positions, by_energy[:, None, None] * by_cell, None, None
 

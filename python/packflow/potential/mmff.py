@@ -30,6 +30,10 @@ def parameters_of(smiles: str) -> MoleculeParameters:
         return fallback_parameters(smiles)
 
 
+SCALES = Scales(radius=0.95, depth=1.5)
+FALLBACK_SCALES = Scales(radius=0.99, depth=0.9)
+
+
 @dataclass(frozen=True)
 class Mmff:
     """Periodic MMFF94s with rescaled van der Waals terms between molecules (docs/energy.md).
@@ -43,8 +47,8 @@ class Mmff:
 
     cutoff: float = 10.0
     skin: float = 1.0
-    scales: Scales = Scales(radius=0.95, depth=1.6)
-    fallback_scales: Scales = Scales(radius=1.0, depth=1.0)
+    scales: Scales = SCALES
+    fallback_scales: Scales = FALLBACK_SCALES
     parameters: Callable[[str], MoleculeParameters] = parameters_of
     name: str = "mmff"
 
@@ -106,7 +110,7 @@ class MmffPrepared:
         """
         p = self._parameters
         positions, cell = positions.detach(), cell.detach()
-        between = nonbonded(positions, cell, *self.nonbonded_arguments(), self._potential.cutoff, self._pairs, p.tail)
+        between = nonbonded(positions, cell, **self.nonbonded_arguments(), cutoff=self._potential.cutoff, pairs=self._pairs, tail=p.tail)
         within = bonded(positions, p.terms, p.atom_ptr)
         energy = between.energy + within.energy
         forces = between.forces + within.forces
@@ -114,19 +118,18 @@ class MmffPrepared:
         of_bonds = torch.where(self._periodic[:, None, None], within.virial / volume[:, None, None], 0.0)
         return self._marked(energy, forces, between.stress + of_bonds, between.reasons())
 
-    def nonbonded_arguments(self) -> tuple[Tensor, ...]:
-        """Arguments of `packflow.ops.nonbonded` from atom_ptr to special_scale."""
-        p = self._parameters
-        of_atoms = p.charges, p.types, p.radius, p.epsilon, self._molecule
-        return p.atom_ptr, self._periodic, *of_atoms, p.special_ptr, p.special_index, p.special_scale
+    def nonbonded_arguments(self) -> dict[str, Tensor]:
+        """Arguments of `packflow.ops.nonbonded` that do not depend on coordinates."""
+        names = ("atom_ptr", "charges", "types", "radius", "epsilon", "special_ptr", "special_index", "special_scale")
+        return {name: getattr(self._parameters, name) for name in names} | {"periodic": self._periodic, "molecule": self._molecule}
 
     def _marked(self, energy: Tensor, forces: Tensor, stress: Tensor, reasons: list[str]) -> Evaluation:
         """The numbers with NaN where there is a problem."""
         owner = torch.repeat_interleave(
             torch.arange(len(energy), device=energy.device), self._parameters.atom_ptr.diff().long(), output_size=len(forces)
         )
-        not_finite = (~forces.isfinite()).any(1).double()
-        finite = energy.isfinite() & stress.flatten(1).isfinite().all(1) & (energy.new_zeros(len(energy)).index_add_(0, owner, not_finite) == 0)
+        n_bad = energy.new_zeros(len(energy)).index_add_(0, owner, (~forces.isfinite()).any(1).double())
+        finite = energy.isfinite() & stress.flatten(1).isfinite().all(1) & (n_bad == 0)
         problems = [
             known or reason or ("" if good else "energy, forces or stress are not finite")
             for known, reason, good in zip(self.problems, reasons, finite.tolist(), strict=True)

@@ -3,8 +3,8 @@
 The whole molecule is described so, since increments of charge and bonds between typed and untyped atoms do not exist. Strengths, lengths,
 angles and van der Waals pairs are those of UFF (Rappé et al., J. Am. Chem. Soc. 114, 10024 (1992)) as RDKit gives them, charges are
 equilibrated. UFF has no hydrogen bonds: its pairs of a polar hydrogen and an acceptor are made shorter and shallower by the factors that
-MMFF94 has for such pairs. Each term has the curvature of UFF's at its minimum and the form of MMFF94's; UFF's sixfold torsions (1 kcal/mol, shared by
-all torsions about a bond) are left out.
+MMFF94 has for such pairs. Each bonded term has the curvature of UFF's at its minimum and the form of MMFF94's; UFF's sixfold torsions
+(1 kcal/mol, shared by all torsions about a bond) are left out.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fallback_parameters(smiles: str) -> MoleculeParameters:
     mol = with_uff_hybridizations(full_mol(smiles))
     crowded = next((atom for atom in mol.GetAtoms() if atom.GetDegree() > 4), None)
     if crowded is not None:
-        raise UntypedError(f"neither MMFF94 nor the fallback covers {crowded.GetSymbol()} with {crowded.GetDegree()} neighbors, in {smiles}")
+        raise UntypedError(f"neither MMFF94 nor the fallback covers {crowded.GetSymbol()} with {crowded.GetDegree()} neighbors: {smiles}")
     with BlockLogs():
         if not rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
             raise UntypedError(f"neither MMFF94 nor UFF has atom types for {smiles}")
@@ -82,7 +82,7 @@ def uff_pair(mol: Chem.Mol, i: int, j: int) -> tuple[float, float]:
 
 
 def with_uff_hybridizations(mol: Chem.Mol) -> Chem.Mol:
-    """A copy in which selenium of aromatic rings has the only hybridization that UFF has a type for, and boron of two neighbors likewise."""
+    """A copy in which selenium of aromatic rings, and boron of two neighbors, have a hybridization that UFF has a type for."""
     mol = Chem.Mol(mol)
     for atom in mol.GetAtoms():
         if atom.GetSymbol() == "Se":

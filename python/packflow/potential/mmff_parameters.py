@@ -15,7 +15,6 @@ from rdkit.ForceField.rdForceField import MMFFMolProperties
 
 from packflow.ops import BondedTerms
 from packflow.ops.bonded import BEND, COSINE_BEND, MAX_TERM_ATOMS, N_TERM_PARAMETERS, OUT_OF_PLANE, STRETCH, STRETCH_BEND, TORSION
-
 from packflow.structure.full import full_mol
 
 KCAL_PER_MOL = 4184 / 96485.33212  # eV
@@ -77,7 +76,8 @@ def mmff_parameters(smiles: str) -> MoleculeParameters:
     if abs(charges.sum() - Chem.GetFormalCharge(mol)) > CHARGE_TOLERANCE:
         # as of carbon dioxide, whose oxygens RDKit takes for those of a carboxylate
         raise UntypedError(f"RDKit's MMFF94 types of {smiles} are wrong: charges add up to {charges.sum():.3f} e")
-    return molecule_parameters("mmff94s", mol, charges, types, lambda i, j: properties.GetMMFFVdWParams(i, j)[2:], mmff_terms(mol, properties))
+    terms = mmff_terms(mol, properties)
+    return molecule_parameters("mmff94s", mol, charges, types, lambda i, j: properties.GetMMFFVdWParams(i, j)[2:], terms)
 
 
 def molecule_parameters(
@@ -99,7 +99,8 @@ def molecule_parameters(
         terms: Bonded ones.
     """
     _, first_of, type_of = np.unique(types, return_index=True, return_inverse=True)
-    tables = np.array([[pair(int(i), int(j)) for j in first_of] for i in first_of], dtype=np.float64).reshape(len(first_of), len(first_of), 2)
+    pairs = [pair(int(i), int(j)) for i in first_of for j in first_of]
+    tables = np.array(pairs, dtype=np.float64).reshape(len(first_of), len(first_of), 2)
     special_index, special_share = special_pairs(mol)
     return MoleculeParameters(
         model=model,
