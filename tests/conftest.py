@@ -71,6 +71,78 @@ def random_crystals():
 
 
 @pytest.fixture(scope="session")
+def molecular_batch():
+    """A function that makes the arguments of `nonbonded`, by name, for structures of chain molecules that do not overlap.
+
+    Each structure has `n_molecules` chains of `length` atoms, neutral together; the second neighbours along a chain do not interact, the
+    third are scaled. `in_vacuum` are structures that are not periodic.
+    """
+    steps = torch.tensor(list(itertools.product(range(-2, 3), repeat=3)), dtype=torch.float64)
+
+    def place(chain, cell, taken, random):
+        """The chain somewhere in the cell at least 2 Å from all images of what is taken, and its own images; None if it did not fit."""
+        for _ in range(200):
+            rotation = torch.linalg.qr(torch.randn(3, 3, generator=random, dtype=torch.float64)).Q
+            moved = chain @ rotation + torch.rand(3, generator=random, dtype=torch.float64) @ cell
+            others = torch.cat(
+                [(taken[:, None] + steps @ cell).reshape(-1, 3), (moved[:, None] + steps[steps.any(1)] @ cell).reshape(-1, 3)]
+            )
+            if float(torch.cdist(moved, others).min()) > 2.0:
+                return moved
+        return None
+
+    def structure(n_molecules, length, random, volume_per_atom):
+        while True:
+            edge = (volume_per_atom * max(1, n_molecules * length)) ** (1 / 3)
+            cell = edge * (torch.eye(3, dtype=torch.float64) + 0.25 * torch.randn(3, 3, generator=random, dtype=torch.float64))
+            chain = torch.tensor([[0.0, 0.6, 0.0], [0.0, -0.6, 0.3]], dtype=torch.float64)[torch.arange(length) % 2]
+            chain = chain + 1.1 * torch.arange(length)[:, None] * torch.tensor([1.0, 0.0, 0.1], dtype=torch.float64)
+            taken = torch.zeros(0, 3, dtype=torch.float64)
+            for _ in range(n_molecules):
+                moved = place(chain, cell, taken, random)
+                taken = taken if moved is None else torch.cat([taken, moved])
+            if len(taken) == n_molecules * length:
+                return taken, cell
+            volume_per_atom *= 1.1
+
+    def make(shapes, seed=0, in_vacuum=(), volume_per_atom=18.0, n_types=4):
+        random = torch.Generator().manual_seed(seed)
+        made = [structure(*shape, random, volume_per_atom) for shape in shapes]
+        ends = list(itertools.accumulate([n * length for n, length in shapes], initial=0))
+        lengths = [length for n, length in shapes for _ in range(n)]
+        molecule = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths, dtype=torch.int64))
+        n_atoms = len(molecule)
+        charges = 0.3 * torch.randn(n_atoms, generator=random, dtype=torch.float64)
+        for first, last in itertools.pairwise(ends):
+            charges[first:last] -= charges[first:last].mean()
+        index, scale, pointers = [], [], [0]
+        for i in range(n_atoms):
+            for j in range(max(0, i - 3), min(n_atoms, i + 4)):
+                if j != i and molecule[i] == molecule[j]:
+                    index.append(j)
+                    scale.append([0.0, 0.0] if abs(i - j) < 3 else [1.0, 0.75])
+            pointers.append(len(index))
+        radius = 3.0 + torch.rand(2, n_types, n_types, generator=random, dtype=torch.float64)
+        epsilon = 0.001 + 0.004 * torch.rand(2, n_types, n_types, generator=random, dtype=torch.float64)
+        return {
+            "positions": torch.cat([torch.zeros(0, 3, dtype=torch.float64), *(x for x, _ in made)]),
+            "cell": torch.stack([cell for _, cell in made]) if made else torch.zeros(0, 3, 3, dtype=torch.float64),
+            "atom_ptr": torch.tensor(ends, dtype=torch.int32),
+            "periodic": torch.tensor([s not in in_vacuum for s in range(len(shapes))], dtype=torch.bool),
+            "charges": charges,
+            "types": torch.randint(n_types, (n_atoms,), generator=random).int(),
+            "radius": (radius + radius.mT) / 2,
+            "epsilon": (epsilon + epsilon.mT) / 2,
+            "molecule": molecule.int(),
+            "special_ptr": torch.tensor(pointers, dtype=torch.int32),
+            "special_index": torch.tensor(index, dtype=torch.int32),
+            "special_scale": torch.tensor(scale, dtype=torch.float64).reshape(-1, 2),
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def cif_folder():
     """A few small open crystals from the Crystallography Open Database; see tests/data/regenerate.py."""
     return Path(__file__).parent / "data" / "cif"

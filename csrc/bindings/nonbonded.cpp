@@ -12,8 +12,8 @@ namespace {
 /// Addresses in the order of NonbondedInput, then its counts, then its numbers.
 using Addresses = std::array<uintptr_t, 12>;
 using Input = std::tuple<Addresses, std::array<int64_t, 3>, std::array<double, 3>>;
-/// Addresses of pair_ptr, pair_index and cell_shifts, and n_pairs.
-using Pairs = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t>;
+/// Addresses in the order of NonbondedList.
+using Pairs = std::array<uintptr_t, 3>;
 using Output = std::array<uintptr_t, 4>;
 
 packflow::NonbondedInput input_of(const Input& x) {
@@ -38,9 +38,8 @@ packflow::NonbondedInput input_of(const Input& x) {
           numbers[2]};
 }
 
-packflow::PairList pairs_of(const Pairs& x) {
-  const auto [pair_ptr, pair_index, cell_shifts, n_pairs] = x;
-  return {at<const int64_t>(pair_ptr), at<int64_t>(pair_index), at<int32_t>(cell_shifts), n_pairs};
+packflow::NonbondedList pairs_of(const Pairs& p) {
+  return {at<const int64_t>(p[0]), at<const int32_t>(p[1]), at<const int32_t>(p[2])};
 }
 
 packflow::NonbondedOutput output_of(const Output& p) {

@@ -6,43 +6,84 @@ namespace packflow::cpu::PACKFLOW_ISA {
 namespace {
 
 constexpr int kBlock = 256;
+constexpr double kNoCutoff2 = 1e300;  // Å2
 
 /// Pairs of one atom i with others j, as arrays.
 struct Block {
   alignas(64) double x[kBlock], y[kBlock], z[kBlock], distance2[kBlock];  // from i to j, Å
   alignas(64) double radius[kBlock], epsilon[kBlock], qq[kBlock];
   alignas(64) double force_x[kBlock], force_y[kBlock], force_z[kBlock];  // on i
-  alignas(64) int32_t atom[kBlock];                                      // j
-  alignas(64) int32_t table[kBlock];                                     // 0 where i and j are of one molecule
-  int size = 0;
+  alignas(64) int32_t atom[kBlock], home[kBlock];                        // j, and whether the pair has no shift
+  alignas(64) int32_t entry[kBlock], left_out[kBlock];  // place in the tables from the row of i, and whether special
+  int size;
 };
 
 struct Sums {
-  double van_der_waals = 0, coulomb = 0, xx = 0, xy = 0, xz = 0, yy = 0, yz = 0, zz = 0;
+  double van_der_waals, coulomb, xx, xy, xz, yy, yz, zz;
 };
 
-/// What the pairs of one structure are added to.
+/// One structure while its pairs are added up.
 struct Work {
   const NonbondedInput& input;
-  double* forces;
+  const NonbondedWork& atoms;
+  int64_t first;  // atom of the structure
   bool periodic;
-  Sums sums;
   double nearest2;
+  Sums sums;
   Block block;
 };
 
-/// Parameters of the block's pairs, from the row of atom i.
-void look_up(Work& w, int64_t i) {
-  Block& b = w.block;
+/// What one atom is to its pairs.
+struct From {
+  double x, y, z, charge;
+  const double *radius, *epsilon;  // rows of the tables for atoms of its molecule
+  int32_t other;                   // from there to those for all others
+  int32_t molecule, place;         // place in the structure
+};
+
+From from_atom(const Work& w, int64_t i) {
   const NonbondedInput& in = w.input;
-  const int64_t n = in.n_types, row = in.types[i] * n, own_to_other = n * n;
-  const double charge = in.coulomb * in.charges[i];
+  const int32_t own_to_other = int32_t(in.n_types * in.n_types);
+  const int64_t row = in.types[w.first + i] * in.n_types;
+  return {w.atoms.x[i],    w.atoms.y[i],     w.atoms.z[i], in.coulomb * w.atoms.charge[i],
+          in.radius + row, in.epsilon + row, own_to_other, w.atoms.molecule[i],
+          int32_t(i)};
+}
+
+/// Keeps the pairs nearer than the cutoff that are not special.
+void leave_out(Block& b, const NonbondedWork& atoms, const From& from, double cutoff2) {
+  const int32_t *const type = atoms.type, *const molecule = atoms.molecule, *const special = atoms.special;
+  const int32_t other = from.other, own_molecule = from.molecule, place = from.place;
+#pragma omp simd
   for (int k = 0; k < b.size; ++k) {
     const int32_t j = b.atom[k];
-    const int64_t place = row + in.types[j] + (b.table[k] ? own_to_other : 0);
-    b.radius[k] = in.radius[place];
-    b.epsilon[k] = in.epsilon[place];
-    b.qq[k] = charge * in.charges[j];
+    const int32_t own = molecule[j] == own_molecule ? b.home[k] : 0;
+    b.entry[k] = type[j] + (own ? 0 : other);
+    b.left_out[k] = special[j] == place ? own : 0;
+  }
+  int n = 0;
+  for (int k = 0; k < b.size; ++k) {
+    const double x = b.x[k], y = b.y[k], z = b.z[k], distance2 = x * x + y * y + z * z;
+    b.x[n] = x;
+    b.y[n] = y;
+    b.z[n] = z;
+    b.distance2[n] = distance2;
+    b.atom[n] = b.atom[k];
+    b.entry[n] = b.entry[k];
+    n += (distance2 < cutoff2) & !b.left_out[k];
+  }
+  b.size = n;
+}
+
+/// Parameters of the block's pairs.
+void look_up(Block& b, const NonbondedWork& atoms, const From& from) {
+  const double *const charge = atoms.charge, *const radius = from.radius, *const epsilon = from.epsilon;
+  const double of_atom = from.charge;
+#pragma omp simd
+  for (int k = 0; k < b.size; ++k) {
+    b.radius[k] = radius[b.entry[k]];
+    b.epsilon[k] = epsilon[b.entry[k]];
+    b.qq[k] = of_atom * charge[b.atom[k]];
   }
 }
 
@@ -80,10 +121,9 @@ void evaluate(Block& b, double cutoff, double alpha, Sums& sums, double& nearest
   nearest2 = nearest;
 }
 
-/// Evaluates the pairs of atom i in the block, and empties it.
-void flush(Work& w, int64_t i) {
+/// Evaluates the pairs in the block of atom i.
+void finish(Work& w, int64_t i) {
   Block& b = w.block;
-  look_up(w, i);
   if (w.periodic) {
     evaluate<true>(b, w.input.cutoff, w.input.alpha, w.sums, w.nearest2);
   } else {
@@ -91,7 +131,7 @@ void flush(Work& w, int64_t i) {
   }
   double x = 0, y = 0, z = 0;
   for (int k = 0; k < b.size; ++k) {
-    double* const force = w.forces + 3 * int64_t(b.atom[k]);
+    double* const force = w.atoms.force + 4 * int64_t(b.atom[k]);
     force[0] -= b.force_x[k];
     force[1] -= b.force_y[k];
     force[2] -= b.force_z[k];
@@ -99,65 +139,70 @@ void flush(Work& w, int64_t i) {
     y += b.force_y[k];
     z += b.force_z[k];
   }
-  w.forces[3 * i] += x;
-  w.forces[3 * i + 1] += y;
-  w.forces[3 * i + 2] += z;
-  b.size = 0;
+  double* const force = w.atoms.force + 4 * i;
+  force[0] += x;
+  force[1] += y;
+  force[2] += z;
 }
 
-/// Puts a pair into the block if it is `wanted`.
-inline void append(Block& b, Vec3 d, double distance2, int32_t j, bool same, bool wanted) {
-  b.x[b.size] = d.x;
-  b.y[b.size] = d.y;
-  b.z[b.size] = d.z;
-  b.distance2[b.size] = distance2;
-  b.atom[b.size] = j;
-  b.table[b.size] = !same;
-  b.size += wanted;
-}
-
-inline Vec3 position(const NonbondedInput& in, int64_t i) {
-  return {in.positions[3 * i], in.positions[3 * i + 1], in.positions[3 * i + 2]};
+/// Fills the block with the differences of `size` listed pairs.
+void list_block(Block& b, const NonbondedWork& atoms, const From& from, const double* cell, int32_t first,
+                const int32_t* other, const int32_t* shift, int size) {
+  const double *const at_x = atoms.x, *const at_y = atoms.y, *const at_z = atoms.z;
+  const double x = from.x, y = from.y, z = from.z;
+  const double ax = cell[0], ay = cell[1], az = cell[2], bx = cell[3], by = cell[4], bz = cell[5], cx = cell[6],
+               cy = cell[7], cz = cell[8];
+  b.size = size;
+#pragma omp simd
+  for (int k = 0; k < size; ++k) {
+    const int32_t j = other[k] - first, packed = shift[k];
+    const double s = unpacked_shift(packed, 0), t = unpacked_shift(packed, 1), u = unpacked_shift(packed, 2);
+    b.atom[k] = j;
+    b.home[k] = packed == kNoShift;
+    b.x[k] = at_x[j] - x + (s * ax + t * bx + u * cx);
+    b.y[k] = at_y[j] - y + (s * ay + t * by + u * cy);
+    b.z[k] = at_z[j] - z + (s * az + t * bz + u * cz);
+  }
 }
 
 /// The listed pairs of atom i of a crystal, but for the special ones.
-void listed_pairs(Work& w, const PairList& pairs, const double* cell, int64_t i) {
-  const NonbondedInput& in = w.input;
-  const Vec3 from = position(in, i);
-  const double cutoff2 = in.cutoff * in.cutoff;
-  const int32_t molecule = in.molecule[i];
-  for (int64_t p = pairs.pair_ptr[i]; p < pairs.pair_ptr[i + 1]; ++p) {
-    const int32_t j = int32_t(pairs.pair_index[pairs.n_pairs + p]);
-    const int32_t* const s = pairs.cell_shifts + 3 * p;
-    const double a = s[0], b = s[1], c = s[2];
-    const Vec3 shift = {a * cell[0] + b * cell[3] + c * cell[6], a * cell[1] + b * cell[4] + c * cell[7],
-                        a * cell[2] + b * cell[5] + c * cell[8]};
-    const Vec3 d = add(subtract(position(in, j), from), shift);
-    const double distance2 = dot(d, d);
-    const bool same = !(s[0] | s[1] | s[2]) && in.molecule[j] == molecule;
-    append(w.block, d, distance2, j, same, distance2 < cutoff2 && !(same && is_special(in, i, j)));
-    if (w.block.size == kBlock) flush(w, i);
+void listed_pairs(Work& w, const NonbondedList& pairs, const double* cell, int64_t i) {
+  const From from = from_atom(w, i);
+  const int64_t last = pairs.pair_ptr[w.first + i + 1];
+  for (int64_t p = pairs.pair_ptr[w.first + i]; p < last; p += kBlock) {
+    const int size = int(last - p < kBlock ? last - p : kBlock);
+    list_block(w.block, w.atoms, from, cell, int32_t(w.first), pairs.atom + p, pairs.shift + p, size);
+    leave_out(w.block, w.atoms, from, w.input.cutoff * w.input.cutoff);
+    look_up(w.block, w.atoms, from);
+    finish(w, i);
   }
-  flush(w, i);
 }
 
 /// The pairs of atom i with all later atoms in vacuum, but for the special ones.
-void all_pairs(Work& w, int64_t i, int64_t last) {
-  const NonbondedInput& in = w.input;
-  const Vec3 from = position(in, i);
-  for (int64_t j = i + 1; j < last; ++j) {
-    const Vec3 d = subtract(position(in, j), from);
-    const bool same = in.molecule[j] == in.molecule[i];
-    append(w.block, d, dot(d, d), int32_t(j), same, !(same && is_special(in, i, int32_t(j))));
-    if (w.block.size == kBlock) flush(w, i);
+void all_pairs(Work& w, int64_t i, int64_t n_atoms) {
+  const From from = from_atom(w, i);
+  const NonbondedWork& atoms = w.atoms;
+  Block& b = w.block;
+  for (int64_t first = i + 1; first < n_atoms; first += kBlock) {
+    b.size = int(n_atoms - first < kBlock ? n_atoms - first : kBlock);
+    for (int k = 0; k < b.size; ++k) {
+      const int64_t j = first + k;
+      b.atom[k] = int32_t(j);
+      b.home[k] = 1;
+      b.x[k] = atoms.x[j] - from.x;
+      b.y[k] = atoms.y[j] - from.y;
+      b.z[k] = atoms.z[j] - from.z;
+    }
+    leave_out(b, atoms, from, kNoCutoff2);
+    look_up(b, atoms, from);
+    finish(w, i);
   }
-  flush(w, i);
 }
 
 /// Adds a pair at distance d from i to j.
 void add_pair(Work& w, int64_t i, int64_t j, Vec3 d, const PairTerms& terms) {
   const Vec3 f = scaled(d, terms.slope);
-  double *const on_i = w.forces + 3 * i, *const on_j = w.forces + 3 * j;
+  double *const on_i = w.atoms.force + 4 * i, *const on_j = w.atoms.force + 4 * j;
   on_i[0] += f.x;
   on_i[1] += f.y;
   on_i[2] += f.z;
@@ -175,44 +220,63 @@ void add_pair(Work& w, int64_t i, int64_t j, Vec3 d, const PairTerms& terms) {
   s.zz += f.z * d.z;
 }
 
-/// The special pairs of atom i with later atoms.
+/// The special pairs of atom i with later atoms; marks all of them, so that they are left out elsewhere.
 void special_pairs(Work& w, int64_t i) {
   const NonbondedInput& in = w.input;
-  const Vec3 from = position(in, i);
-  for (int32_t k = in.special_ptr[i]; k < in.special_ptr[i + 1]; ++k) {
-    const int64_t j = in.special_index[k];
+  const From from = from_atom(w, i);
+  for (int32_t k = in.special_ptr[w.first + i]; k < in.special_ptr[w.first + i + 1]; ++k) {
+    const int64_t j = in.special_index[k] - w.first;
+    w.atoms.special[j] = from.place;
     if (j <= i) continue;
-    const int64_t place = in.types[i] * in.n_types + in.types[j];
-    const double qq = in.coulomb * in.charges[i] * in.charges[j];
     const double* const scale = in.special_scale + 2 * int64_t(k);
-    const Vec3 d = subtract(position(in, j), from);
+    const double qq = from.charge * w.atoms.charge[j];
+    const Vec3 d = {w.atoms.x[j] - from.x, w.atoms.y[j] - from.y, w.atoms.z[j] - from.z};
     const double distance2 = fmax(dot(d, d), kSpecialNearest * kSpecialNearest);
-    const double radius = in.radius[place], epsilon = in.epsilon[place];
+    const double radius = from.radius[w.atoms.type[j]], epsilon = from.epsilon[w.atoms.type[j]];
     add_pair(w, i, j, d,
              w.periodic ? special_terms(distance2, radius, epsilon, qq, scale[0], scale[1], in.cutoff, in.alpha)
                         : vacuum_terms(distance2, radius, epsilon, qq, scale[0], scale[1]));
   }
 }
 
+/// Copies what is needed of the atoms, and clears the forces.
+void lay_out(const NonbondedInput& in, int64_t first, int64_t n_atoms, const NonbondedWork& w) {
+  for (int64_t i = 0; i < n_atoms; ++i) {
+    const double* const r = in.positions + 3 * (first + i);
+    w.x[i] = r[0];
+    w.y[i] = r[1];
+    w.z[i] = r[2];
+    w.charge[i] = in.charges[first + i];
+    w.type[i] = in.types[first + i];
+    w.molecule[i] = in.molecule[first + i];
+    w.special[i] = -1;
+    for (int k = 0; k < 4; ++k) w.force[4 * i + k] = 0.0;
+  }
+}
+
 }  // namespace
 
-void nonbonded_structure(const NonbondedInput& input, const PairList& pairs, const NonbondedOutput& output,
-                         int64_t structure) {
-  Work w = {input, output.forces, input.periodic[structure] != 0, {}, 1e300, {}};
-  const int64_t first = input.atom_ptr[structure], last = input.atom_ptr[structure + 1];
-  for (int64_t i = first; i < last; ++i) {
+void nonbonded_structure(const NonbondedInput& input, const NonbondedList& pairs, const NonbondedOutput& output,
+                         int64_t structure, const NonbondedWork& atoms) {
+  const int64_t first = input.atom_ptr[structure], n_atoms = input.atom_ptr[structure + 1] - first;
+  Work w = {input, atoms, first, input.periodic[structure] != 0, 1e300, {}, {}};
+  lay_out(input, first, n_atoms, atoms);
+  for (int64_t i = 0; i < n_atoms; ++i) {
+    special_pairs(w, i);
     if (w.periodic) {
       listed_pairs(w, pairs, input.cell + 9 * structure, i);
     } else {
-      all_pairs(w, i, last);
+      all_pairs(w, i, n_atoms);
     }
-    special_pairs(w, i);
   }
   const Sums& s = w.sums;
   output.energy[2 * structure] = s.van_der_waals;
   output.energy[2 * structure + 1] = s.coulomb;
   const double strain[9] = {s.xx, s.xy, s.xz, s.xy, s.yy, s.yz, s.xz, s.yz, s.zz};
   for (int k = 0; k < 9; ++k) output.strain[9 * structure + k] = strain[k];
+  for (int64_t i = 0; i < n_atoms; ++i) {
+    for (int k = 0; k < 3; ++k) output.forces[3 * (first + i) + k] = atoms.force[4 * i + k];
+  }
   const double total = s.van_der_waals + s.coulomb;
   if (w.nearest2 < kNearestDistance * kNearestDistance) {
     output.problem[structure] |= kOverlap;

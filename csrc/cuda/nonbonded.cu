@@ -47,18 +47,18 @@ __device__ __forceinline__ Parameters parameters(const NonbondedInput& in, int64
 }
 
 /// The listed pairs of atom i of a crystal, but for the special ones; lanes take them in turn.
-__device__ __forceinline__ void listed_pairs(const NonbondedInput& in, const PairList& pairs, const double* cell,
+__device__ __forceinline__ void listed_pairs(const NonbondedInput& in, const NonbondedList& pairs, const double* cell,
                                              int64_t i, int lane, Sums& sums) {
   const Vec3 from = position(in, i);
   for (int64_t p = pairs.pair_ptr[i] + lane; p < pairs.pair_ptr[i + 1]; p += kLanes) {
-    const int64_t j = pairs.pair_index[pairs.n_pairs + p];
-    const int32_t* const s = pairs.cell_shifts + 3 * p;
-    const double a = s[0], b = s[1], c = s[2];
+    const int64_t j = pairs.atom[p];
+    const int32_t packed = pairs.shift[p];
+    const double a = unpacked_shift(packed, 0), b = unpacked_shift(packed, 1), c = unpacked_shift(packed, 2);
     const Vec3 shift = {a * cell[0] + b * cell[3] + c * cell[6], a * cell[1] + b * cell[4] + c * cell[7],
                         a * cell[2] + b * cell[5] + c * cell[8]};
     const Vec3 d = add(subtract(position(in, j), from), shift);
     const double distance2 = dot(d, d);
-    const bool same = !(s[0] | s[1] | s[2]) && in.molecule[j] == in.molecule[i];
+    const bool same = packed == kNoShift && in.molecule[j] == in.molecule[i];
     if (!(distance2 < in.cutoff * in.cutoff) || (same && is_special(in, i, int32_t(j)))) continue;
     const Parameters of = parameters(in, i, j, same);
     sums.nearest2 = distance2 < sums.nearest2 ? distance2 : sums.nearest2;
@@ -99,7 +99,7 @@ __device__ __forceinline__ void special_pairs(const NonbondedInput& in, int64_t 
 
 /// One warp per atom: its force, and what it adds to its structure. Every pair is met at both of its atoms.
 __global__ void __launch_bounds__(kBlockSize, kMinBlocks)
-    atoms_kernel(NonbondedInput in, PairList pairs, NonbondedOutput out, double* of_atoms) {
+    atoms_kernel(NonbondedInput in, NonbondedList pairs, NonbondedOutput out, double* of_atoms) {
   const int64_t i = int64_t(blockIdx.x) * kWarpsPerBlock + threadIdx.x / kLanes;
   if (i >= in.n_atoms) return;
   const int lane = threadIdx.x % kLanes;
@@ -185,7 +185,7 @@ int64_t n_blocks(int64_t n_warps) { return (n_warps + kWarpsPerBlock - 1) / kWar
 
 }  // namespace
 
-void nonbonded(const NonbondedInput& input, const PairList& pairs, const NonbondedOutput& output, double* of_atoms,
+void nonbonded(const NonbondedInput& input, const NonbondedList& pairs, const NonbondedOutput& output, double* of_atoms,
                void* stream) {
   launch("nonbonded", atoms_kernel, n_blocks(input.n_atoms), kBlockSize, stream, input, pairs, output, of_atoms);
   launch("nonbonded", structures_kernel, n_blocks(input.n_structures), kBlockSize, stream, input, output, of_atoms);

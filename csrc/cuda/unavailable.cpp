@@ -78,7 +78,7 @@ template void min_image(const CrystalView<double>&, const int64_t*, int64_t, dou
 
 void ewald(const EwaldInput&, const EwaldOutput&, const EwaldWaves&, void*) { unavailable(); }
 
-void nonbonded(const NonbondedInput&, const PairList&, const NonbondedOutput&, double*, void*) { unavailable(); }
+void nonbonded(const NonbondedInput&, const NonbondedList&, const NonbondedOutput&, double*, void*) { unavailable(); }
 
 template <class Real>
 void ode(const OdeBatch<Real>&, bool, void*) {

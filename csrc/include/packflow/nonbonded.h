@@ -4,7 +4,7 @@
 
 #include "packflow/ewald_math.h"
 #include "packflow/instruction_set.h"
-#include "packflow/neighbors.h"
+#include "packflow/lattice.h"
 
 namespace packflow {
 
@@ -31,6 +31,14 @@ struct NonbondedInput {
   double coulomb;  // energy of two unit charges at unit distance, eV Å / e2
 };
 
+/// Pairs of atoms of one crystal: atom i owns pair_ptr[i] ... pair_ptr[i + 1] - 1. Eight bytes a pair, because reading
+/// them takes about as long as adding them up.
+struct NonbondedList {
+  const int64_t* pair_ptr;  // [n_atoms + 1]
+  const int32_t* atom;      // [n_pairs], j, of the batch
+  const int32_t* shift;     // [n_pairs], S of d = r_j - r_i + S cell; see kShiftBits
+};
+
 struct NonbondedOutput {
   double* energy;    // [n_structures][2], van der Waals and Coulomb, eV
   double* forces;    // [n_atoms][3], eV/Å
@@ -50,7 +58,7 @@ constexpr int kNonbondedSums = 9;  // of an atom on the GPU
 namespace cpu {
 
 /// `pairs` is a half list of the crystals up to the cutoff or farther. `n_threads` share the structures, at least 1.
-void nonbonded(const NonbondedInput& input, const PairList& pairs, const NonbondedOutput& output, int n_threads,
+void nonbonded(const NonbondedInput& input, const NonbondedList& pairs, const NonbondedOutput& output, int n_threads,
                InstructionSet set);
 
 }  // namespace cpu
@@ -59,10 +67,18 @@ namespace cuda {
 
 /// `pairs` is a full list; `of_atoms` [n_atoms][kNonbondedSums] is working memory. Enqueued on `stream`, a
 /// cudaStream_t. Throws std::runtime_error if the launch fails or CUDA was not built.
-void nonbonded(const NonbondedInput& input, const PairList& pairs, const NonbondedOutput& output, double* of_atoms,
+void nonbonded(const NonbondedInput& input, const NonbondedList& pairs, const NonbondedOutput& output, double* of_atoms,
                void* stream);
 
 }  // namespace cuda
+
+/// A shift of -512 ... 511 along each lattice vector as s + 512, ten bits each, that along a lowest.
+constexpr int32_t kShiftBits = 10, kShiftMiddle = 1 << (kShiftBits - 1), kShiftMask = (1 << kShiftBits) - 1;
+constexpr int32_t kNoShift = kShiftMiddle | kShiftMiddle << kShiftBits | kShiftMiddle << 2 * kShiftBits;
+
+PACKFLOW_INLINE int32_t unpacked_shift(int32_t packed, int axis) {
+  return (packed >> (axis * kShiftBits) & kShiftMask) - kShiftMiddle;
+}
 
 /// Whether atom j is listed as special at atom i.
 PACKFLOW_INLINE bool is_special(const NonbondedInput& in, int64_t i, int32_t j) {

@@ -12,8 +12,7 @@ from packflow import _C
 from packflow.ops._check import check_tensor
 from packflow.ops.ewald import COULOMB, n_waves, split_of, wave_box
 from packflow.ops.ewald import _launch as ewald_of
-from packflow.ops.neighbors import NeighborList
-from packflow.ops.nonbonded_pairs import LARGEST_SKIN, NonbondedPairs, find_pairs
+from packflow.ops.nonbonded_pairs import LARGEST_SKIN, SHIFTS, NonbondedPairs, PackedPairs, find_pairs
 from packflow.ops.nonbonded_tail import nonbonded_tail
 
 SHORTEST_CUTOFF = 2.0  # Å
@@ -24,7 +23,7 @@ MOST_IMAGES, MOST_HELD = 9e5, 1.9e7  # of an atom within the cutoff, of all atom
 MOST_WAVES = 10**7  # reciprocal vectors of a crystal
 DENSEST = 2.0  # atoms per Å3, twenty times an organic crystal
 THINNEST, LONGEST = 0.1, 1e5  # Å
-MOST_CELLS = 1e8  # between an atom and the origin
+MOST_CELLS = SHIFTS // 2 - 2  # between two atoms of a pair
 
 # Bits of Nonbonded.problem.
 NOT_FINITE, OVERLAP, CHARGED, CANNOT_SEARCH = 1, 2, 4, 8
@@ -88,7 +87,7 @@ def nonbonded(
     pair counts. A structure's result does not depend on the rest of the batch; one with a problem is marked, the others go on.
 
     Args:
-        positions: Å, float64; anywhere in space, but molecules whole. [n_atoms, 3]
+        positions: Å, float64; molecules whole, in the cell or at most a hundred cells away. [n_atoms, 3]
         cell: Rows are the lattice vectors, Å, float64; ignored in vacuum. [n_structures, 3, 3]
         atom_ptr: First atom of each structure, then n_atoms, int32. [n_structures + 1]
         periodic: Whether a structure is a crystal, bool. [n_structures]
@@ -128,7 +127,7 @@ def nonbonded(
 
 
 def _launch(
-    near: tuple[Tensor, ...], cutoff: float, pairs: NeighborList, tail: Tensor, problem: Tensor, instruction_set: str = ""
+    near: tuple[Tensor, ...], cutoff: float, pairs: PackedPairs, tail: Tensor, problem: Tensor, instruction_set: str = ""
 ) -> Nonbonded:
     """Near pairs, far charges and the tail; `instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
     positions, cell, atom_ptr, periodic, charges = near[:5]
@@ -152,7 +151,7 @@ def _launch(
 
 
 def _near(
-    near: tuple[Tensor, ...], cutoff: float, alpha: float, pairs: NeighborList, problem: Tensor, instruction_set: str
+    near: tuple[Tensor, ...], cutoff: float, alpha: float, pairs: PackedPairs, problem: Tensor, instruction_set: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Energy [n_structures, 2], forces [n_atoms, 3] and strain derivative of near pairs; sets bits of `problem`."""
     kept = [x.detach().contiguous() for x in near]
@@ -162,7 +161,7 @@ def _near(
     strain = torch.empty(len(cell), 3, 3, **options)
     counts = len(cell), len(positions), radius.shape[1]
     given = tuple(x.data_ptr() for x in kept), counts, (cutoff, alpha, COULOMB)
-    listed = pairs.pair_ptr.data_ptr(), pairs.pair_index.data_ptr(), pairs.cell_shifts.data_ptr(), pairs.pair_index.shape[1]
+    listed = pairs.pair_ptr.data_ptr(), pairs.atom.data_ptr(), pairs.shift.data_ptr()
     out = tuple(x.data_ptr() for x in (energy, forces, strain, problem))
     if positions.is_cuda:
         of_atoms = torch.empty(len(positions), SUMS_OF_ATOM, **options)
@@ -184,7 +183,7 @@ def _problems_before(positions: Tensor, cell: Tensor, atom_ptr: Tensor, periodic
     looked_at = periodic & finite
     identity = torch.eye(3, dtype=torch.float64, device=cell.device)
     safe = torch.where(looked_at[:, None, None], cell.detach(), identity)
-    farthest = torch.segment_reduce(positions.detach().abs().amax(1), "max", lengths=counts, initial=0.0)
+    farthest = torch.zeros_like(charge).scatter_reduce(0, owner, positions.detach().abs().amax(1), "amax")
     cannot = looked_at & ~_searchable(safe, counts, farthest, cutoff)
     return (NOT_FINITE * ~finite + CHARGED * charged + CANNOT_SEARCH * cannot).to(torch.uint8)
 
@@ -200,7 +199,7 @@ def _searchable(cell: Tensor, counts: Tensor, farthest: Tensor, cutoff: float) -
     return (
         size
         & (heights >= THINNEST).all(1)
-        & (farthest <= MOST_CELLS * heights.amin(1))
+        & (2 * 3**0.5 * farthest + reach <= MOST_CELLS * heights.amin(1))
         & (cell.flatten(1).norm(dim=1) <= LONGEST)
         & (n_waves(wave_box(cell, split_of(cutoff)[1])) <= MOST_WAVES)
     )
