@@ -1,6 +1,6 @@
 """Fit the two factors of Mmff between molecules to the X23 benchmark, each crystal judged by a fit to the others (docs/energy.md).
 
-fit_x23.py FOLDER [--fallback] [--relax] [--only NAME]: FOLDER holds `solid/` and `mol/` (POSCAR files) and `DMC` (kJ/mol, one line per
+fit_x23.py FOLDER [--fallback] [--relax] [--factors RADIUS DEPTH]: FOLDER holds `solid/` and `mol/` (POSCAR files) and `DMC` (kJ/mol, one line per
 crystal in the order of the files). Standard output gets one JSON object a crystal, standard error a table.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.filters import FrechetCellFilter
 from ase.io import read
-from ase.optimize import FIRE
+from ase.optimize import LBFGS
 from scipy.interpolate import CubicSpline
 
 from packflow.ops import nonbonded
@@ -143,7 +144,7 @@ def relax(potential: Mmff, structure: FullStructure) -> tuple[float, float, floa
     atoms = Atoms(full_numbers(structure.template), structure.positions, cell=structure.cell, pbc=structure.cell is not None)
     atoms.calc = MmffCalculator(potential, structure)
     periodic = structure.cell is not None
-    optimizer = FIRE(FrechetCellFilter(atoms) if periodic else atoms, logfile=None)
+    optimizer = LBFGS(FrechetCellFilter(atoms) if periodic else atoms, logfile=None)
     optimizer.run(fmax=FMAX, steps=MAX_STEPS)
     residual = float(np.abs(atoms.get_stress()).max()) * 160.21766 if periodic else 0.0
     return float(atoms.get_potential_energy()), float(atoms.get_volume()) if periodic else 0.0, residual, int(optimizer.nsteps)
@@ -179,6 +180,8 @@ def main() -> None:
     parser.add_argument("--factors", type=float, nargs=2, help="judge this radius and depth, of all crystals, instead of a fit")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    # of SciPy, about 2e-13
+    warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
     cases = read_cases(options.folder)
     errors = np.stack([rigid_errors(case, options.fallback) for case in cases])
     models = [parameters_of(case.crystal.template.molecule.smiles).model for case in cases]
