@@ -1,7 +1,7 @@
 """Fit the two factors of Mmff between molecules to the X23 benchmark, each crystal judged by a fit to the others (docs/energy.md).
 
-fit_x23.py FOLDER [--fallback] [--relax] [--factors RADIUS DEPTH]: FOLDER holds `solid/` and `mol/` (POSCAR files) and `DMC` (kJ/mol, one line per
-crystal in the order of the files). Standard output gets one JSON object a crystal, standard error a table.
+fit_x23.py FOLDER [--fallback] [--relax] [--factors RADIUS DEPTH]: FOLDER holds `solid/` and `mol/` (POSCAR files) and `DMC` (kJ/mol, one
+line per crystal in the order of the files). Standard output gets one JSON object a crystal, standard error means.
 """
 
 from __future__ import annotations

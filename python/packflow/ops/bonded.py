@@ -77,6 +77,21 @@ class BondedTerms:
         pointers = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         return pointers.int(), used[atoms.argsort(stable=True)].int()
 
+    @cached_property
+    def highest_kind(self) -> int:
+        """Of all terms; 0 of none."""
+        return int(self.kind.max()) if len(self) else 0
+
+    @cached_property
+    def reach(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest atom in the terms of each structure; of no meaning where it has none. [n_structures] int32 twice"""
+        n_terms = self.term_ptr.diff().long()
+        owner = torch.repeat_interleave(torch.arange(len(n_terms), device=n_terms.device), n_terms)
+        empty = torch.zeros(len(n_terms), dtype=torch.int32, device=n_terms.device)
+        lowest = empty.scatter_reduce(0, owner, self.atoms.amin(1), "amin", include_self=False)
+        highest = empty.scatter_reduce(0, owner, self.atoms.amax(1), "amax", include_self=False)
+        return lowest, highest
+
     def select(self, structures: Tensor, atom_ptr: Tensor) -> BondedTerms:
         """The terms of some structures, in the given order, repeats allowed.
 
@@ -156,12 +171,11 @@ def _check_rows(terms: BondedTerms, atom_ptr: Tensor, n_atoms: int) -> None:
     for name, pointers, end in (("atom_ptr", atom_ptr, n_atoms), ("terms.term_ptr", terms.term_ptr, len(terms))):
         if int(pointers[0]) != 0 or int(pointers[-1]) != end or bool((pointers.diff() < 0).any()):
             raise ValueError(f"{name} must rise from 0 to {end} without a step down, got {pointers.tolist()}")
-    if len(terms) == 0:
-        return
-    if int(terms.kind.max()) >= len(N_TERM_ATOMS):
-        raise ValueError(f"terms.kind must be below {len(N_TERM_ATOMS)}, got {int(terms.kind.max())}")
-    owner = torch.repeat_interleave(torch.arange(len(atom_ptr) - 1), terms.term_ptr.diff().long())
-    outside = ((terms.atoms < atom_ptr[owner, None]) | (terms.atoms >= atom_ptr[owner + 1, None])).any(1)
+    if terms.highest_kind >= len(N_TERM_ATOMS):
+        raise ValueError(f"terms.kind must be below {len(N_TERM_ATOMS)}, got {terms.highest_kind}")
+    lowest, highest = terms.reach
+    outside = (terms.term_ptr.diff() > 0) & ((lowest < atom_ptr[:-1]) | (highest >= atom_ptr[1:]))
     if bool(outside.any()):
-        term = int(outside.nonzero()[0])
-        raise ValueError(f"terms.atoms must be atoms of the term's own structure, got {terms.atoms[term].tolist()} for term {term}")
+        s = int(outside.nonzero()[0])
+        rows = f"{int(lowest[s])} to {int(highest[s])}, of structure {s} are {int(atom_ptr[s])} to {int(atom_ptr[s + 1]) - 1}"
+        raise ValueError(f"terms.atoms must be atoms of the term's own structure, got {rows}")
