@@ -56,7 +56,10 @@ class Autograd:
         r = d.norm(dim=1)
         on = switch(r, CUTOFF)
         near = on * self.scale[:, 0] * van_der_waals(r, self.radius, self.epsilon)
-        screened = torch.erfc(self.alpha * r) / r + on * self.scale[:, 1] * (1 / (r + BUFFER) - 1 / r) - (1 - self.scale[:, 1]) / r
+        bare = 1 / r - BUFFER / r**2
+        gauss = torch.exp(-((self.alpha * r) ** 2))
+        screened = torch.erfc(self.alpha * r) / r - BUFFER * gauss / r**2
+        screened = screened + on * self.scale[:, 1] * (1 / (r + BUFFER) - bare) - (1 - self.scale[:, 1]) * bare
         owner, zero = self.owner[self.i], torch.zeros_like(volume)
         far = torch.stack([self._far(positions, cell, volume, c) for c in range(len(cell))])
         return zero.index_add(0, owner, near) + self.tail / volume, zero.index_add(0, owner, self.qq * screened) + far
@@ -66,8 +69,9 @@ class Autograd:
         k = 2 * math.pi * self.waves[c] @ torch.linalg.inv(cell[c]).T
         k2, phase, q = (k**2).sum(1), k @ positions[first:last].T, self.x.charges[first:last]
         structure2 = (phase.cos() @ q) ** 2 + (phase.sin() @ q) ** 2
-        smooth = 4 * math.pi / volume[c] * (torch.exp(-k2 / (4 * self.alpha**2)) / k2 * structure2).sum()
-        return COULOMB * (smooth - self.alpha / math.sqrt(math.pi) * (q**2).sum())
+        weight = torch.exp(-k2 / (4 * self.alpha**2)) / k2 - BUFFER * math.pi / 2 * torch.erfc(k2.sqrt() / (2 * self.alpha)) / k2.sqrt()
+        itself = self.alpha / math.sqrt(math.pi) - BUFFER * self.alpha**2 / 2
+        return COULOMB * (4 * math.pi / volume[c] * (weight * structure2).sum() - itself * (q**2).sum())
 
     def __call__(self) -> Nonbonded:
         positions = self.x.positions.clone().requires_grad_(True)

@@ -10,7 +10,7 @@ namespace py = pybind11;
 namespace {
 
 /// Addresses in the order of EwaldInput, n_crystals and n_atoms, then its numbers.
-using Input = std::tuple<std::array<uintptr_t, 5>, std::array<int64_t, 2>, std::array<double, 3>>;
+using Input = std::tuple<std::array<uintptr_t, 5>, std::array<int64_t, 2>, std::array<double, 4>>;
 /// Addresses of box, wave_ptr and structure, and n_waves.
 using Waves = std::tuple<uintptr_t, uintptr_t, uintptr_t, int64_t>;
 using Output = std::array<uintptr_t, 3>;
@@ -26,7 +26,8 @@ packflow::EwaldInput input_of(const Input& x) {
           n[1],
           numbers[0],
           numbers[1],
-          numbers[2]};
+          numbers[2],
+          numbers[3]};
 }
 
 packflow::EwaldOutput output_of(const Output& p) { return {at<double>(p[0]), at<double>(p[1]), at<double>(p[2])}; }

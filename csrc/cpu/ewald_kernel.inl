@@ -97,9 +97,9 @@ void add_row(Crystal& x, int u, int v, int first_w) {
     if (!(k2 < k_cutoff2)) continue;
     const double* const phase = w.c + 2 * (n < 0 ? -n : n) * w.stride;
     const Phase structure = multiply_and_sum(w.row, phase, n < 0 ? -1.0 : 1.0, w.stride, w.wave);
-    const double weight = wave_weight(x.scale, k2, alpha);
-    const double energy = weight * (structure.cosine * structure.cosine + structure.sine * structure.sine);
-    const double stretch = 2.0 * energy * (1.0 / k2 + 0.25 / (alpha * alpha));
+    const WaveWeight weight = wave_weight(x.scale, k2, alpha, x.input.buffer);
+    const double structure2 = structure.cosine * structure.cosine + structure.sine * structure.sine;
+    const double energy = weight.value * structure2, stretch = weight.stretch * structure2;
     x.sums.energy += energy;
     x.sums.xx += stretch * k.x * k.x - energy;
     x.sums.xy += stretch * k.x * k.y;
@@ -107,7 +107,7 @@ void add_row(Crystal& x, int u, int v, int first_w) {
     x.sums.yy += stretch * k.y * k.y - energy;
     x.sums.yz += stretch * k.y * k.z;
     x.sums.zz += stretch * k.z * k.z - energy;
-    add_forces(w.wave, 2.0 * weight * structure.cosine, 2.0 * weight * structure.sine, n, w.stride, w.sums,
+    add_forces(w.wave, 2.0 * weight.value * structure.cosine, 2.0 * weight.value * structure.sine, n, w.stride, w.sums,
                w.sums + 3 * w.stride);
   }
 }
@@ -156,7 +156,7 @@ void ewald_crystal(const EwaldInput& input, const EwaldOutput& output, int64_t c
   add_waves(x, charges);
 
   const Sums& s = x.sums;
-  output.energy[crystal] = s.energy - 0.5 * kTwoPerRootPi * input.coulomb * input.alpha * self;
+  output.energy[crystal] = s.energy - input.coulomb * self_energy(input.alpha, input.buffer) * self;
   const double strain[9] = {s.xx, s.xy, s.xz, s.xy, s.yy, s.yz, s.xz, s.yz, s.zz};
   for (int k = 0; k < 9; ++k) output.strain[9 * crystal + k] = strain[k];
   for (int64_t i = 0; i < n_atoms; ++i) {

@@ -54,26 +54,28 @@ __device__ __forceinline__ int64_t crystal_of_wave(const int64_t* wave_ptr, int6
   return first;
 }
 
-/// One thread per wave: the structure factor times twice its weight; zero if it is not counted.
+/// One thread per wave: the structure factor times twice its weight, and its square; zero if it is not counted.
 __global__ void __launch_bounds__(kBlockSize) waves_kernel(EwaldInput in, EwaldWaves waves) {
   const int64_t n = int64_t(blockIdx.x) * kBlockSize + threadIdx.x;
   if (n >= waves.n_waves) return;
   const int64_t crystal = crystal_of_wave(waves.wave_ptr, in.n_crystals, n);
   const Lattice lattice = make_lattice(in.cell + 9 * crystal);
   const Wave wave = wave_of(lattice, waves.box + 3 * crystal, n - waves.wave_ptr[crystal]);
-  double re = 0, im = 0;
+  double re = 0, im = 0, structure2 = 0;
   if (is_counted(in, wave)) {
     for (int64_t i = in.atom_ptr[crystal]; i < in.atom_ptr[crystal + 1]; ++i) {
       const Phase phase = phase_of(wave, to_fractional(lattice, position(in, i)));
       re += in.charges[i] * phase.cosine;
       im += in.charges[i] * phase.sine;
     }
-    const double weight = 2.0 * wave_weight(wave_scale(lattice, in.coulomb), wave.k2, in.alpha);
-    re *= weight;
-    im *= weight;
+    const double weight = wave_weight(wave_scale(lattice, in.coulomb), wave.k2, in.alpha, in.buffer).value;
+    structure2 = re * re + im * im;
+    re *= 2.0 * weight;
+    im *= 2.0 * weight;
   }
-  waves.structure[2 * n] = re;
-  waves.structure[2 * n + 1] = im;
+  waves.structure[3 * n] = re;
+  waves.structure[3 * n + 1] = im;
+  waves.structure[3 * n + 2] = structure2;
 }
 
 /// One warp per atom; lanes take the waves in turn.
@@ -89,7 +91,7 @@ __global__ void __launch_bounds__(kBlockSize) forces_kernel(EwaldInput in, Ewald
     const Vec3 fractional = to_fractional(lattice, position(in, i));
     const int64_t first = waves.wave_ptr[crystal];
     for (int64_t n = first + lane; n < waves.wave_ptr[crystal + 1]; n += kLanes) {
-      const double re = waves.structure[2 * n], im = waves.structure[2 * n + 1];
+      const double re = waves.structure[3 * n], im = waves.structure[3 * n + 1];
       if (re == 0 && im == 0) continue;
       const Wave wave = wave_of(lattice, waves.box + 3 * crystal, n - first);
       const Phase phase = phase_of(wave, fractional);
@@ -114,11 +116,11 @@ __global__ void __launch_bounds__(kBlockSize) crystals_kernel(EwaldInput in, Ewa
     const double scale = wave_scale(lattice, in.coulomb);
     const int64_t first = waves.wave_ptr[crystal];
     for (int64_t n = first + lane; n < waves.wave_ptr[crystal + 1]; n += kLanes) {
-      const double re = waves.structure[2 * n], im = waves.structure[2 * n + 1];
-      if (re == 0 && im == 0) continue;
+      const double structure2 = waves.structure[3 * n + 2];
+      if (structure2 == 0) continue;
       const Wave wave = wave_of(lattice, waves.box + 3 * crystal, n - first);
-      const double of_wave = 0.25 * (re * re + im * im) / wave_weight(scale, wave.k2, in.alpha);
-      const double stretch = 2.0 * of_wave * (1.0 / wave.k2 + 0.25 / (in.alpha * in.alpha));
+      const WaveWeight weight = wave_weight(scale, wave.k2, in.alpha, in.buffer);
+      const double of_wave = weight.value * structure2, stretch = weight.stretch * structure2;
       const Vec3 k = wave.k;
       energy += of_wave;
       xx += stretch * k.x * k.x - of_wave;
@@ -132,7 +134,7 @@ __global__ void __launch_bounds__(kBlockSize) crystals_kernel(EwaldInput in, Ewa
       self += in.charges[i] * in.charges[i];
     }
   }
-  energy = sum_of_lanes(energy - 0.5 * kTwoPerRootPi * in.coulomb * in.alpha * self);
+  energy = sum_of_lanes(energy - in.coulomb * self_energy(in.alpha, in.buffer) * self);
   xx = sum_of_lanes(xx);
   xy = sum_of_lanes(xy);
   xz = sum_of_lanes(xz);

@@ -53,7 +53,7 @@ write_neighbors_cuda_float32: _Kernel
 write_neighbors_cuda_float64: _Kernel
 
 # Addresses, counts and numbers of EwaldInput or NonbondedInput, in the order of their header.
-_Input = tuple[tuple[int, ...], tuple[int, ...], tuple[float, float, float]]
+_Input = tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]
 # Addresses of EwaldOutput or NonbondedOutput.
 _Output = tuple[int, ...]
 

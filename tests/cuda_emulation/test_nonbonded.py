@@ -6,7 +6,7 @@ import torch
 
 from packflow.ops import ewald, neighbors, nonbonded
 from packflow.ops.ewald import COULOMB, n_waves, split_of, wave_box
-from packflow.ops.nonbonded import OVERLAP, SUMS_OF_ATOM, _near
+from packflow.ops.nonbonded import BUFFER, OVERLAP, SUMS_OF_ATOM, _near
 from packflow.ops.nonbonded_pairs import PackedPairs, _packed, find_pairs
 
 CUTOFF = 7.0
@@ -108,12 +108,12 @@ def emulated_ewald(run_arguments):
         names = ("positions", "cell", "atom_ptr", "periodic", "charges")
         arguments = {f"input.{name}": batch[name] for name in names}
         arguments |= {"input.n_crystals": len(batch["cell"]), "input.n_atoms": len(batch["positions"])}
-        numbers = {"alpha": alpha, "k_cutoff": k_cutoff, "coulomb": COULOMB}
+        numbers = {"alpha": alpha, "k_cutoff": k_cutoff, "coulomb": COULOMB, "buffer": BUFFER}
         arguments |= {f"input.{name}": np.float64(x) for name, x in numbers.items()}
         out = empty_results(batch)
         arguments |= {"output.energy": out["energy"][:, 0].copy(), "output.forces": out["forces"], "output.strain": out["strain"]}
         n_all = int(wave_ptr[-1])
-        arguments |= {"waves.box": box.int(), "waves.wave_ptr": wave_ptr, "waves.structure": np.full((n_all, 2), np.nan)}
+        arguments |= {"waves.box": box.int(), "waves.wave_ptr": wave_ptr, "waves.structure": np.full((n_all, 3), np.nan)}
         arguments |= {"waves.n_waves": n_all}
         results = run_arguments("ewald", torch.float64, arguments, **options)
         return [[result[f"output.{name}"] for name in ("energy", "forces", "strain")] for result in results]
@@ -125,7 +125,7 @@ def emulated_ewald(run_arguments):
 def test_ewald_equals_the_cpu_kernel(emulated_ewald, batch, sanitize):
     alpha, k_cutoff = 0.3, 2.2
     arguments = [batch[name] for name in ("positions", "cell", "atom_ptr", "charges")]
-    expected = ewald(*arguments, alpha, k_cutoff, batch["periodic"])
+    expected = ewald(*arguments, alpha, k_cutoff, batch["periodic"], BUFFER)
     for energy, forces, strain in emulated_ewald(batch, alpha, k_cutoff, sanitize=sanitize):
         torch.testing.assert_close(energy, expected.energy, **ROUNDING)
         torch.testing.assert_close(forces, expected.forces, **ROUNDING)

@@ -35,6 +35,16 @@ def test_pointers_that_do_not_rise(molecular_batch):
         nonbonded(**batch)
 
 
+@pytest.mark.parametrize("same_number", [False, True], ids=["another molecule", "another structure"])
+def test_special_atoms_of_another_molecule(molecular_batch, same_number):
+    batch = molecular_batch([(1, 4), (1, 3)])
+    batch["special_index"][-1] = 1
+    if same_number:
+        batch["molecule"][:] = 0
+    with pytest.raises(ValueError, match="special_index must be atoms of the same molecule, got atom 1 for atom 6"):
+        nonbonded(**batch)
+
+
 @pytest.mark.parametrize("cutoff", [0.0, 1.9, -3.0, float("nan"), float("inf")])
 def test_cutoff(molecular_batch, cutoff):
     with pytest.raises(ValueError, match="cutoff must be"):
@@ -57,5 +67,7 @@ def test_ewald(molecular_batch, name):
     arguments = {key: batch[key] for key in ("positions", "cell", "atom_ptr", "charges")} | {"alpha": 0.4, "k_cutoff": 3.0}
     with pytest.raises(ValueError, match=f"{name} must be a positive number"):
         ewald(**arguments | {name: 0.0})
+    with pytest.raises(ValueError, match="buffer must be zero or a positive number"):
+        ewald(**arguments, buffer=-0.1)
     with pytest.raises(ValueError, match="charges must have shape"):
         ewald(**arguments | {"charges": batch["charges"][1:]})

@@ -8,9 +8,10 @@
 
 namespace packflow {
 
-// The smooth part of Ewald's sum for every crystal of a batch: the energy of erf(alpha r) / r between all charges and
-// their images, as a sum over reciprocal vectors 0 < |k| < k_cutoff (Allen and Tildesley, Computer Simulation of
-// Liquids, eq. 6.4; conducting surroundings), less that of each charge with itself.
+// The smooth part of Ewald's sum of 1 / r - buffer / r2 for every crystal of a batch: the energy of
+// erf(alpha r) / r - buffer (1 - exp(-alpha2 r2)) / r2 between all charges and their images, as a sum over reciprocal
+// vectors 0 < |k| < k_cutoff (Allen and Tildesley, Computer Simulation of Liquids, eq. 6.4; Williams, Acta Cryst. A 27,
+// 452, 1971, for other powers; conducting surroundings), less that of each charge with itself.
 //
 //   periodic  [n_crystals], 0 for one that is left out: its results are zero
 //   charges   [n_atoms], e; those of a crystal add up to zero
@@ -26,6 +27,7 @@ struct EwaldInput {
   int64_t n_crystals, n_atoms;
   double alpha, k_cutoff;  // 1/Å
   double coulomb;          // energy of two unit charges at unit distance, eV Å / e2
+  double buffer;           // Å, may be zero
 };
 
 struct EwaldOutput {
@@ -38,7 +40,7 @@ struct EwaldOutput {
 struct EwaldWaves {
   const int32_t* box;       // [n_crystals][3], numbers as wave_box gives them
   const int64_t* wave_ptr;  // [n_crystals + 1], sums of (box a + 1) (2 box b + 1) (2 box c + 1), of 0 where left out
-  double* structure;        // [n_waves][2], working memory
+  double* structure;        // [n_waves][3], working memory
   int64_t n_waves;
 };
 
@@ -74,9 +76,26 @@ PACKFLOW_INLINE Vec3 wave_vector(const Lattice& l, int u, int v, int w) {
 /// Whether of k and -k this is the one that is counted, twice.
 PACKFLOW_INLINE bool is_counted_wave(int u, int v, int w) { return u > 0 || (u == 0 && (v > 0 || (v == 0 && w > 0))); }
 
-/// Weight of |sum q exp(i k r)|2 in the energy, for k and -k together; `scale` is 4 pi coulomb / volume.
-PACKFLOW_INLINE double wave_weight(double scale, double k2, double alpha) {
-  return scale * exp_negative(-k2 / (4.0 * alpha * alpha)) / k2;
+/// Weight of |sum q exp(i k r)|2 in the energy, for k and -k together, and minus its derivative with respect to k over
+/// k.
+struct WaveWeight {
+  double value, stretch;
+};
+
+/// `scale` is 4 pi coulomb / volume. The transform of what is smooth of 1 / r is 4 pi exp(-k2 / 4 alpha2) / k2, that of
+/// 1 / r2 is 2 pi2 erfc(k / 2 alpha) / k.
+PACKFLOW_INLINE WaveWeight wave_weight(double scale, double k2, double alpha, double buffer) {
+  const double k = sqrt(k2), per_k = 1.0 / k, per_k2 = per_k * per_k, kappa = 0.5 * k / alpha;
+  const double y = kappa > kErfcEnd ? kErfcEnd : kappa, gauss = scale * exp_negative(-kappa * kappa);
+  const double screen = kHalfPi * buffer, complement = scaled_erfc((y - 3.0) / (y + 3.0)) * per_k;
+  return {
+      gauss * (per_k2 - screen * complement),
+      gauss * per_k2 * (2.0 * per_k2 + 0.5 / (alpha * alpha) - screen * (0.5 * kTwoPerRootPi / alpha + complement))};
+}
+
+/// The energy of a unit charge with itself that is in the sum, over coulomb.
+PACKFLOW_INLINE double self_energy(double alpha, double buffer) {
+  return 0.5 * alpha * (kTwoPerRootPi - buffer * alpha);
 }
 
 /// 4 pi coulomb / volume.

@@ -11,6 +11,7 @@
 namespace packflow {
 
 constexpr double kTwoPi = 6.283185307179586476925;
+constexpr double kHalfPi = 1.570796326794896619231;
 constexpr double kTwoPerRootPi = 1.128379167095512573896;
 
 /// exp(x) for -700 < x <= 0, relative error below 1e-14: 2^n exp(f), |f| <= ln(2) / 2, and Taylor's series for the

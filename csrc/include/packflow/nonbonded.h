@@ -52,7 +52,7 @@ constexpr double kNearestDistance = 0.3;  // Å
 constexpr double kBuffer = 0.05;          // Å, added to the distance of charges
 constexpr double kSwitchWidth = 1.0;      // Å before the cutoff
 /// Å; special pairs may be nearer than other atoms, and at this distance are as good as one.
-constexpr double kSpecialNearest = 1e-6;
+constexpr double kSpecialNearest = 1e-3;
 constexpr int kNonbondedSums = 9;  // of an atom on the GPU
 
 namespace cpu {
@@ -133,18 +133,23 @@ PACKFLOW_INLINE PairTerms crystal_terms(double r2, double radius, double epsilon
   const double per_r = buffered * past * inverse, per_buffered = r * past * inverse, per_past = r * buffered * inverse;
   const double gauss = exp_negative(-y * y);
   const double screened = gauss * scaled_erfc((y - 3.0) * per_past) * per_r;
-  const double buffer = per_buffered - per_r, buffer_slope = per_r * per_r - per_buffered * per_buffered;
-  const double derivative = turning * (vdw.energy + qq * buffer) + on * (vdw.derivative + qq * buffer_slope) -
-                            qq * (screened + kTwoPerRootPi * alpha * gauss) * per_r;
-  return {on * vdw.energy, qq * (screened + on * buffer), derivative * per_r};
+  // 1 / (r + b) is 1 / r - b / r2, which Ewald's sum takes care of, and what is left: b2 / (r2 (r + b)).
+  const double per_r2 = per_r * per_r, rest = kBuffer * kBuffer * per_r2 * per_buffered;
+  const double rest_slope = -rest * (2.0 * per_r + per_buffered);
+  const double derivative = turning * (vdw.energy + qq * rest) + on * (vdw.derivative + qq * rest_slope) -
+                            qq * (screened + kTwoPerRootPi * alpha * gauss) * per_r +
+                            qq * (2.0 * kBuffer * gauss * per_r * (alpha * alpha + per_r2));
+  return {on * vdw.energy, qq * (screened - kBuffer * gauss * per_r2 + on * rest), derivative * per_r};
 }
 
-/// What a pair of a crystal has too much in `ewald`, erf(alpha r) / r, where only a part of it counts.
+/// What a pair of a crystal has too much in `ewald` where only a part of it counts.
 PACKFLOW_INLINE PairTerms smooth_terms(double r2, double qq, double alpha) {
   const double r = sqrt(r2), y0 = alpha * r, y = y0 > kErfcEnd ? kErfcEnd : y0, per_r = 1.0 / r;
   const double gauss = exp_negative(-y * y);
   const double smooth = (1.0 - gauss * scaled_erfc((y - 3.0) / (y + 3.0))) * per_r;
-  return {0.0, qq * smooth, qq * (kTwoPerRootPi * alpha * gauss - smooth) * per_r * per_r};
+  const double per_r2 = per_r * per_r, buffer = kBuffer * (1.0 - gauss) * per_r2;
+  const double buffer_slope = 2.0 * (kBuffer * alpha * alpha * gauss - buffer) * per_r2;
+  return {0.0, qq * (smooth - buffer), qq * ((kTwoPerRootPi * alpha * gauss - smooth) * per_r2 - buffer_slope)};
 }
 
 /// A special pair of a crystal, at any distance.

@@ -45,11 +45,14 @@ def ewald(
     alpha: float,
     k_cutoff: float,
     periodic: Tensor | None = None,  # [n_crystals]
+    buffer: float = 0.0,
 ) -> Ewald:
-    """Coulomb energy of erf(alpha r) / r between all charges and images, as a sum over reciprocal vectors; derivatives.
+    """Energy of what is smooth of 1 / r - buffer / r2 between all charges and images, as a sum over reciprocal vectors; derivatives.
 
+    That is erf(alpha r) / r - buffer (1 - exp(-alpha2 r2)) / r2; the second is the long range of a buffered 1 / (r + buffer).
     The term k = 0 is left out: no net charge, conducting surroundings. Each charge's energy with itself is taken away; every pair is in
-    the sum, so that of atoms whose interaction does not count has to be taken away elsewhere (Allen and Tildesley, eq. 6.4).
+    the sum, so that of atoms whose interaction does not count has to be taken away elsewhere (Allen and Tildesley, eq. 6.4; for
+    other powers of r Williams, Acta Cryst. A 27, 452, 1971).
 
     Args:
         positions: Å, anywhere in space, float64. [n_atoms, 3]
@@ -59,6 +62,7 @@ def ewald(
         alpha: 1/Å.
         k_cutoff: Reciprocal vectors below are summed, 1/Å, with the factor 2 pi.
         periodic: False for structures that are left out and get zeros, bool; all are crystals if not given. [n_crystals]
+        buffer: Å; zero for charges alone.
 
     Returns:
         Energy, forces and strain derivative, on the same device.
@@ -76,7 +80,9 @@ def ewald(
     check_tensor("periodic", periodic, (n_crystals,), torch.bool, device)
     check_positive("alpha", alpha)
     check_positive("k_cutoff", k_cutoff)
-    return _launch(positions, cell, atom_ptr, charges, alpha, k_cutoff, periodic)
+    if not (math.isfinite(buffer) and buffer >= 0):
+        raise ValueError(f"buffer must be zero or a positive number, got {buffer}")
+    return _launch(positions, cell, atom_ptr, charges, alpha, k_cutoff, periodic, buffer)
 
 
 def wave_box(cell: Tensor, k_cutoff: float) -> Tensor:
@@ -97,21 +103,22 @@ def _launch(
     alpha: float,
     k_cutoff: float,
     periodic: Tensor,
+    buffer: float = 0.0,
     instruction_set: str = "",
 ) -> Ewald:
     """`instruction_set` is one of `_C.instruction_sets()`, or empty for the fastest."""
     kept = [x.detach().contiguous() for x in (positions, cell, atom_ptr, periodic, charges)]
-    options = {"dtype": torch.float64, "device": positions.device}
-    out = Ewald(torch.empty(len(cell), **options), torch.empty(len(positions), 3, **options), torch.empty(len(cell), 3, 3, **options))
+    shapes = (len(cell),), (len(positions), 3), (len(cell), 3, 3)
+    out = Ewald(*(torch.empty(shape, dtype=torch.float64, device=positions.device) for shape in shapes))
     counts = len(cell), len(positions)
-    given = tuple(x.data_ptr() for x in kept), counts, (alpha, k_cutoff, COULOMB)
+    given = tuple(x.data_ptr() for x in kept), counts, (alpha, k_cutoff, COULOMB, float(buffer))
     addresses = tuple(x.data_ptr() for x in (out.energy, out.forces, out.strain))
     if positions.is_cuda:
         box = wave_box(torch.where(periodic[:, None, None], cell, 0), k_cutoff)
         wave_ptr = torch.zeros(len(cell) + 1, dtype=torch.int64, device=positions.device)
         wave_ptr[1:] = torch.where(periodic, n_waves(box), 0).cumsum(0)
         box, total = box.int(), int(wave_ptr[-1])
-        structure = torch.empty(total, 2, **options)
+        structure = torch.empty(total, 3, dtype=torch.float64, device=positions.device)
         waves = box.data_ptr(), wave_ptr.data_ptr(), structure.data_ptr(), total
         with torch.cuda.device(positions.device):
             _C.ewald_cuda(given, addresses, waves, torch.cuda.current_stream().cuda_stream)

@@ -17,6 +17,7 @@ from packflow.ops.nonbonded_tail import nonbonded_tail
 
 SHORTEST_CUTOFF = 2.0  # Å
 NEUTRAL = 1e-5  # e; a crystal's charge is refused above
+BUFFER = 0.05  # Å, kBuffer of nonbonded.h
 SUMS_OF_ATOM = 9  # kNonbondedSums of nonbonded.h
 # What is searched: within what `packflow.ops.neighbors` accepts.
 MOST_IMAGES, MOST_HELD = 9e5, 1.9e7  # of an atom within the cutoff, of all atoms of a crystal
@@ -28,7 +29,7 @@ MOST_CELLS = SHIFTS // 2 - 2  # between two atoms of a pair
 # Bits of Nonbonded.problem.
 NOT_FINITE, OVERLAP, CHARGED, CANNOT_SEARCH = 1, 2, 4, 8
 REASONS = {
-    NOT_FINITE: "positions and cell must be finite",
+    NOT_FINITE: "positions, cell and energy must be finite",
     OVERLAP: "atoms that are not bonded must be at least 0.3 Å apart",
     CHARGED: f"charges of a crystal must add up to zero within {NEUTRAL} e",
     CANNOT_SEARCH: "the cell must have a volume, and be neither too thin nor too large for a search up to the cutoff",
@@ -83,8 +84,9 @@ def nonbonded(
 
     Van der Waals is buffered 14-7, e (1.07 R / (r + 0.07 R))^7 (1.12 R^7 / (r^7 + 0.12 R^7) - 2); Coulomb is 1 / (r + 0.05 Å). In a
     crystal the former is switched to zero over the last Å before the cutoff, and what that leaves out is added for a uniform density;
-    1 / r is summed without end (Ewald, tin-foil boundary), and the buffer's difference from it is switched likewise. In vacuum every
-    pair counts. A structure's result does not depend on the rest of the batch; one with a problem is marked, the others go on.
+    1 / r - 0.05 / r2 is summed without end (Ewald, tin-foil boundary), and what is left of the buffer, below 3e-5 eV Å / r3, is switched
+    likewise. In vacuum every pair counts. A structure's result does not depend on the rest of the batch; one with a problem is marked, the
+    others go on.
 
     Args:
         positions: Å, float64; molecules whole, in the cell or at most a hundred cells away. [n_atoms, 3]
@@ -135,7 +137,7 @@ def _launch(
     energy, forces, strain = _near(near, cutoff, alpha, pairs, problem, instruction_set)
     good = problem == 0
     summed = periodic & good
-    far = ewald_of(positions, cell, atom_ptr, charges, alpha, k_cutoff, summed, instruction_set)
+    far = ewald_of(positions, cell, atom_ptr, charges, alpha, k_cutoff, summed, BUFFER, instruction_set)
     volume = torch.where(summed, torch.linalg.det(torch.where(summed[:, None, None], cell.detach(), 1.0)).abs(), 1.0)
     tail = torch.where(summed, tail / volume, 0.0)
     identity = torch.eye(3, dtype=torch.float64, device=positions.device)
@@ -156,15 +158,14 @@ def _near(
     """Energy [n_structures, 2], forces [n_atoms, 3] and strain derivative of near pairs; sets bits of `problem`."""
     kept = [x.detach().contiguous() for x in near]
     positions, cell, radius = kept[0], kept[1], kept[6]
-    options = {"dtype": torch.float64, "device": positions.device}
-    energy, forces = torch.empty(len(cell), 2, **options), torch.empty(len(positions), 3, **options)
-    strain = torch.empty(len(cell), 3, 3, **options)
+    shapes = (len(cell), 2), (len(positions), 3), (len(cell), 3, 3)
+    energy, forces, strain = (torch.empty(shape, dtype=torch.float64, device=positions.device) for shape in shapes)
     counts = len(cell), len(positions), radius.shape[1]
     given = tuple(x.data_ptr() for x in kept), counts, (cutoff, alpha, COULOMB)
     listed = pairs.pair_ptr.data_ptr(), pairs.atom.data_ptr(), pairs.shift.data_ptr()
     out = tuple(x.data_ptr() for x in (energy, forces, strain, problem))
     if positions.is_cuda:
-        of_atoms = torch.empty(len(positions), SUMS_OF_ATOM, **options)
+        of_atoms = torch.empty(len(positions), SUMS_OF_ATOM, dtype=torch.float64, device=positions.device)
         with torch.cuda.device(positions.device):
             _C.nonbonded_cuda(given, listed, out, of_atoms.data_ptr(), torch.cuda.current_stream().cuda_stream)
     else:
@@ -240,11 +241,22 @@ def check_arguments(
     _check_pointers("special_ptr", special_ptr, n_special)
     _check_rows("types", types, n_types)
     _check_rows("special_index", special_index, n_atoms)
+    _check_same_molecule(atom_ptr, molecule, special_ptr, special_index)
 
 
 def _check_pointers(name: str, pointers: Tensor, last: int) -> None:
     if int(pointers[0]) != 0 or int(pointers[-1]) != last or bool((pointers.diff() < 0).any()):
         raise ValueError(f"{name} must rise from 0 to {last} without a step down, got {pointers.tolist()[:20]}")
+
+
+def _check_same_molecule(atom_ptr: Tensor, molecule: Tensor, special_ptr: Tensor, special_index: Tensor) -> None:
+    counts, rows = special_ptr.diff(), special_index.long()
+    structure = torch.repeat_interleave(torch.arange(len(atom_ptr) - 1, device=atom_ptr.device), atom_ptr.diff())
+    apart = (molecule[rows] != molecule.repeat_interleave(counts)) | (structure[rows] != structure.repeat_interleave(counts))
+    if bool(apart.any()):
+        wrong = int(apart.nonzero()[0])
+        atom = int((special_ptr[1:] <= wrong).sum())
+        raise ValueError(f"special_index must be atoms of the same molecule, got atom {int(rows[wrong])} for atom {atom}")
 
 
 def _check_rows(name: str, rows: Tensor, n_rows: int) -> None:

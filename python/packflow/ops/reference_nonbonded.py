@@ -78,11 +78,13 @@ def ewald(
     charges: Tensor,  # [n]
     alpha: float,
     k_cutoff: float,
+    buffer: float = 0.0,
 ) -> Tensor:
-    """Coulomb energy in eV of the smooth part of one crystal: erf(alpha r) / r of all pairs, images included.
+    """Energy in eV of all pairs of one crystal, images included: erf(alpha r) / r - buffer (1 - exp(-alpha2 r2)) / r2.
 
-    2 pi / V sum over k of exp(-k2 / 4 alpha2) / k2 |sum q exp(i k r)|2, less alpha / sqrt(pi) sum q2 for the atoms themselves
-    (Allen and Tildesley, eq. 6.4). The term k = 0 is left out: conducting surroundings, no net charge.
+    2 pi / V sum over k of (exp(-k2 / 4 alpha2) / k2 - buffer pi / 2 erfc(k / 2 alpha) / k) |sum q exp(i k r)|2, less half the value at
+    r = 0 times q2 for the atoms themselves (Allen and Tildesley, eq. 6.4; Williams, Acta Cryst. A 27, 452, 1971). The term k = 0 is left
+    out: conducting surroundings, no net charge.
     """
     reach = (k_cutoff / (2 * math.pi) * cell.detach().norm(dim=1)).floor().long().tolist()
     grid = torch.cartesian_prod(*(torch.arange(-n, n + 1, dtype=torch.float64) for n in reach)).reshape(-1, 3)
@@ -93,8 +95,9 @@ def ewald(
     phase = k @ positions.T
     structure2 = (charges * phase.cos()).sum(1) ** 2 + (charges * phase.sin()).sum(1) ** 2
     volume = torch.linalg.det(cell).abs()
-    smooth = 2 * math.pi / volume * (torch.exp(-k2 / (4 * alpha**2)) / k2 * structure2).sum()
-    return COULOMB * (smooth - alpha / math.sqrt(math.pi) * (charges**2).sum())
+    weight = torch.exp(-k2 / (4 * alpha**2)) / k2 - buffer * math.pi / 2 * torch.erfc(k2.sqrt() / (2 * alpha)) / k2.sqrt()
+    itself = alpha / math.sqrt(math.pi) - buffer * alpha**2 / 2
+    return COULOMB * (2 * math.pi / volume * (weight * structure2).sum() - itself * (charges**2).sum())
 
 
 def _scales(special_ptr: Tensor, special_index: Tensor, special_scale: Tensor) -> Tensor:
@@ -149,7 +152,7 @@ def _crystal(
     """Van der Waals and Coulomb energy of a crystal, eV. [2]"""
     alpha = SPLIT / cutoff
     qq = COULOMB * charges[:, None] * charges[None, :]
-    energy = torch.stack([tail / torch.linalg.det(cell).abs(), ewald(r, cell, charges, alpha, 2 * alpha * SPLIT)])
+    energy = torch.stack([tail / torch.linalg.det(cell).abs(), ewald(r, cell, charges, alpha, 2 * alpha * SPLIT, BUFFER)])
     for shift in _shifts(r, cell, cutoff):
         d = r[None, :] - r[:, None] + shift @ cell
         home = not bool(shift.any())
@@ -158,12 +161,14 @@ def _crystal(
         itself = torch.eye(len(r), dtype=torch.bool) & home
         distance = torch.where(itself[:, :, None], torch.ones_like(d), d).norm(dim=2)
         inside = (distance < cutoff) & ~itself
-        which = van_der_waals(distance, torch.where(own, *radius), torch.where(own, *epsilon))
+        which = van_der_waals(distance, torch.where(own, radius[0], radius[1]), torch.where(own, epsilon[0], epsilon[1]))
         switched = switch(distance, cutoff)
         energy[0] += 0.5 * torch.where(inside, factor[:, :, 0] * switched * which, 0).sum()
-        near = torch.erfc(alpha * distance) / distance + switched * (1 / (distance + BUFFER) - 1 / distance)
+        bare, square = 1 / distance, BUFFER / distance**2
+        gauss = torch.exp(-((alpha * distance) ** 2))
+        near = torch.erfc(alpha * distance) * bare - gauss * square + switched * (1 / (distance + BUFFER) - bare + square)
         # All pairs are in the smooth part: of those that do not count fully, the rest is taken away.
-        smooth = torch.erf(alpha * distance) / distance
+        smooth = torch.erf(alpha * distance) * bare - (1 - gauss) * square
         coulomb = torch.where(inside, factor[:, :, 1] * near, 0) - torch.where(itself, 0, (1 - factor[:, :, 1]) * smooth)
         energy[1] += 0.5 * (qq * coulomb).sum()
     return energy
@@ -183,7 +188,7 @@ def _vacuum(
     """Van der Waals and Coulomb energy of molecules in vacuum, eV; cell, cutoff and tail do not matter. [2]"""
     itself = torch.eye(len(r), dtype=torch.bool)
     distance = torch.where(itself[:, :, None], 1.0, r[None, :] - r[:, None]).norm(dim=2)
-    which = van_der_waals(distance, torch.where(same, *radius), torch.where(same, *epsilon))
+    which = van_der_waals(distance, torch.where(same, radius[0], radius[1]), torch.where(same, epsilon[0], epsilon[1]))
     coulomb = COULOMB * charges[:, None] * charges[None, :] / (distance + BUFFER)
     pairs = torch.where(itself[:, :, None], 0.0, scale * torch.stack([which, coulomb], dim=2))
     return 0.5 * pairs.sum((0, 1))
