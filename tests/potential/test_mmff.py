@@ -210,7 +210,7 @@ def test_lattice_energies_of_x23(x23_folder, gas_of, evaluate, potential):
     copies = torch.tensor([crystal.template.n_copies for crystal in crystals])
     errors = KJ_MOL * (solid.energy / copies - gas.energy) - torch.tensor(references)
     assert errors.abs().mean() < 10
-    assert errors.mean().abs() < 3
+    assert errors.mean().abs() < 5
 
 
 def test_molecule_of_one_template_object_or_equal_ones(evaluate, potential, crystal_of):

@@ -30,7 +30,7 @@ def parameters_of(smiles: str) -> MoleculeParameters:
         return fallback_parameters(smiles)
 
 
-SCALES = Scales(radius=0.95, depth=1.5)
+SCALES = Scales(radius=0.95, depth=1.45)
 FALLBACK_SCALES = Scales(radius=0.99, depth=0.9)
 
 
