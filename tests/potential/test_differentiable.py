@@ -50,3 +50,15 @@ def test_a_cell_that_moves_its_atoms(batch):
     volume = torch.linalg.det(batch.cell).abs()[:, None, None]
     crystals = batch.periodic
     torch.testing.assert_close(gradient[crystals], (volume * found.stress)[crystals], rtol=1e-9, atol=1e-9)
+
+
+def test_a_cell_without_volume_spoils_its_own_structure_only(batch):
+    cell = batch.cell.clone()
+    cell[0, 2] = cell[0, 0] + cell[0, 1]
+    cell.requires_grad_()
+    positions = batch.positions.clone().requires_grad_()
+    energy = differentiable_energy(Mmff().prepare(batch), batch, positions, cell)
+    energy.sum().backward()
+    assert energy.isnan().tolist() == [True, False, False]
+    assert positions.grad.isfinite().all(1).tolist() == (batch.structure_index != 0).tolist()
+    assert cell.grad[1:].isfinite().all()

@@ -19,8 +19,9 @@ class _Energy(torch.autograd.Function):
             0, batch.structure_index, -positions.detach()[:, :, None] * found.forces[:, None]
         )
         of_cell = torch.linalg.det(lattice).abs()[:, None, None] * found.stress - of_positions
-        regular = torch.where(batch.periodic[:, None, None], lattice, torch.eye(3, dtype=lattice.dtype, device=lattice.device))
-        by_cell = torch.linalg.solve(regular.transpose(1, 2), of_cell)
+        # Cells of molecules in vacuum, and those that could not be evaluated, may have no inverse.
+        good = (batch.periodic & found.energy.isfinite())[:, None, None]
+        by_cell = torch.linalg.solve(torch.where(good, lattice, torch.eye(3).to(lattice)).transpose(1, 2), of_cell)
         ctx.save_for_backward(-found.forces, torch.where(batch.periodic[:, None, None], by_cell, 0.0), batch.structure_index)
         return found.energy
 
