@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from packflow.data.prepare import PrepareConfig, prepare
+from packflow.ops import BondedTerms
 from packflow.structure.bonds import TOLERANCE, radii_of
 from packflow.structure.cif import blocks_of
 
@@ -201,3 +202,41 @@ def dataset_folder(cif_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("dataset") / "crystals"
     prepare(cif_folder, out, PrepareConfig(fractions=(0.6, 0.2, 0.2)), cif_folder / "table.csv", n_jobs=1, progress=False)
     return out
+
+
+@pytest.fixture(scope="session")
+def random_bonded():
+    """A function that makes positions, atom_ptr and bonded terms of structures of the given sizes, of all kinds, at random.
+
+    Structures of fewer than four atoms have no terms. Atoms of a term are different ones, about 1.5 Å apart.
+    """
+
+    def make(sizes, terms_per_atom=3, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+
+        def between(low, high, *shape):
+            return low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+        counts = torch.tensor(sizes, dtype=torch.int64)
+        positions = between(-1, 1, int(counts.sum()), 3) * counts.double().clamp(min=1).repeat_interleave(counts)[:, None] ** (1 / 3)
+        atom_ptr = torch.tensor([0, *counts.cumsum(0).tolist()], dtype=torch.int32)
+        n_terms = torch.where(counts >= 4, terms_per_atom * counts, 0)
+        first, size = (x.repeat_interleave(n_terms) for x in (atom_ptr[:-1].long(), counts))
+        atoms = torch.stack([torch.randperm(int(n), generator=generator)[:4] for n in size]) if len(size) else torch.zeros(0, 4).long()
+        kind = torch.randint(6, (len(size),), generator=generator, dtype=torch.uint8)
+        by_kind = [  # strengths in eV; lengths, angles or multiplicity and sign
+            [(1, 30), (1, 2), (0, 0), (0, 0), (0, 0)],
+            [(1, 5), (90, 130), (0, 0), (0, 0), (0, 0)],
+            [(1, 5), (1, 1), (-1, -1), (0, 0), (0, 0)],
+            [(-1, 1), (-1, 1), (1, 2), (1, 2), (90, 130)],
+            [(0.1, 1), (0, 0), (0, 0), (0, 0), (0, 0)],
+            [(-0.2, 0.2), (-0.2, 0.2), (-0.2, 0.2), (0, 0), (0, 0)],
+        ]
+        ranges = torch.tensor(by_kind, dtype=torch.float64)[kind.long()]
+        parameters = ranges[..., 0] + (ranges[..., 1] - ranges[..., 0]) * between(0, 1, len(size), 5)
+        square = (kind == 2).nonzero()[::2, 0]
+        parameters[square, 1:3] = torch.tensor([4.0, 1.0], dtype=torch.float64)
+        term_ptr = torch.tensor([0, *n_terms.cumsum(0).tolist()], dtype=torch.int32)
+        return positions, atom_ptr, BondedTerms(kind, (first[:, None] + atoms).int(), parameters, term_ptr)
+
+    return make

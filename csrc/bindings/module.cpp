@@ -10,6 +10,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("cuda_built", &packflow::cuda::built, "Whether the CUDA kernels were compiled in.");
   bind_amd(m);
   bind_bond_attention(m);
+  bind_bonded(m);
   bind_check(m);
   bind_clash(m);
   bind_ewald(m);

@@ -10,6 +10,7 @@
 // One function per op adds its entries to the module.
 void bind_amd(pybind11::module_& m);
 void bind_bond_attention(pybind11::module_& m);
+void bind_bonded(pybind11::module_& m);
 void bind_check(pybind11::module_& m);
 void bind_clash(pybind11::module_& m);
 void bind_ewald(pybind11::module_& m);

@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "packflow/amd.h"
+#include "packflow/bonded.h"
 #include "packflow/clash.h"
 #include "packflow/cuda_built.h"
 #include "packflow/ewald.h"
@@ -23,6 +24,8 @@ namespace {
 }  // namespace
 
 bool built() { return false; }
+
+void bonded(const BondedBatch&, const BondedGather&, void*) { unavailable(); }
 
 template <class Real>
 void clash(const CrystalView<Real>&, const Real*, double, uint8_t*, void*) {

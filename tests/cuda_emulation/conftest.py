@@ -17,6 +17,7 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # Functions of each .cu file.
 OPS = {
     "amd": ["amd", "pdd"],
+    "bonded": ["bonded"],
     "clash": ["clash"],
     "ewald": ["ewald"],
     "min_image": ["min_image"],
@@ -26,7 +27,7 @@ OPS = {
     "rdf": ["rdf"],
 }
 # Functions that are no templates.
-FLOAT64_ONLY = {"ewald", "nonbonded"}
+FLOAT64_ONLY = {"bonded", "ewald", "nonbonded"}
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from packflow.ops._crystals import problems
 from packflow.ops.amd import amd, neighbor_radius, pdd
 from packflow.ops.bond_attention import BondTable, bond_attention, bond_attention_qkv, bond_table
+from packflow.ops.bonded import BondedResult, BondedTerms, bonded
 from packflow.ops.clash import clash
 from packflow.ops.ewald import Ewald, ewald
 from packflow.ops.min_image import min_image
@@ -16,6 +17,8 @@ from packflow.ops.rdf import rdf
 
 __all__ = [
     "BondTable",
+    "BondedResult",
+    "BondedTerms",
     "Ewald",
     "NeighborList",
     "Nonbonded",
@@ -25,6 +28,7 @@ __all__ = [
     "bond_attention",
     "bond_attention_qkv",
     "bond_table",
+    "bonded",
     "clash",
     "ewald",
     "min_image",
