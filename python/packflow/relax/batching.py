@@ -69,6 +69,7 @@ class Work:
 
     rows:        what moves with each structure.
     axis:        how their atoms lie.
+    molecules:   how those of their molecules lie.
     batch:       the structures as they start.
     prepared:    the potential for them.
     symmetrizer: of their space groups, where they are kept.
@@ -76,6 +77,7 @@ class Work:
 
     rows: Rows
     axis: Axis
+    molecules: Axis
     batch: FullBatch
     prepared: Prepared
     symmetrizer: Symmetrizer | None
@@ -138,7 +140,8 @@ class Pool:
         batch = self.batch.select(rows.row)
         axis = Axis.of(batch.sizes)
         operations = [self.operations[k] for k in rows.row.tolist()] if self.operations else []
-        return Work(rows, axis, batch, self.prepared.select(rows.row), Symmetrizer(operations, axis) if operations else None)
+        symmetrizer = Symmetrizer(operations, axis) if operations else None
+        return Work(rows, axis, Axis.of_molecules(batch), batch, self.prepared.select(rows.row), symmetrizer)
 
 
 def refill(pool: Pool, work: Work | None, start: Callable[[Tensor, FullBatch], Rows], symmetry_tolerance: float | None) -> Work | None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from packflow.structure.full import atoms_of
+from packflow.structure.full import FullBatch, atoms_of
 
 State = TypeVar("State")
 
@@ -26,6 +26,8 @@ def atom_rows() -> Any:  # noqa: ANN401, as dataclasses.field
 class Axis:
     """How atoms lie along the packed axis.
 
+    Of structures; or of molecules, whose atoms are together as well: read "molecule" for "structure" then.
+
     atom_ptr: [n_structures + 1] int32; structure s owns atoms atom_ptr[s]:atom_ptr[s + 1].
     owner:    [n_atoms] int64, the structure of each atom.
     sizes:    [n_structures] int64, numbers of atoms.
@@ -34,6 +36,12 @@ class Axis:
     atom_ptr: Tensor
     owner: Tensor
     sizes: Tensor
+
+    @classmethod
+    def of_molecules(cls, batch: FullBatch) -> Axis:
+        """Of the molecules of all structures of a batch."""
+        copies = torch.tensor([t.n_copies for t in batch.templates], dtype=torch.int64, device=batch.cell.device)
+        return cls.of(torch.repeat_interleave(batch.sizes // copies, copies))
 
     @classmethod
     def of(cls, sizes: Tensor) -> Axis:
@@ -45,6 +53,10 @@ class Axis:
     def sum(self, x: Tensor) -> Tensor:
         """Sum over the atoms of each structure. [n_atoms, ...] -> [n_structures, ...]"""
         return torch.zeros(len(self.sizes), *x.shape[1:], dtype=x.dtype, device=x.device).index_add(0, self.owner, x)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean over the atoms of each structure. [n_atoms, 3] -> [n_structures, 3]"""
+        return self.sum(x) / self.sizes.to(x.dtype)[:, None]
 
     def max(self, x: Tensor) -> Tensor:
         """Largest of the atoms of each structure, -inf without atoms, NaN where one is NaN. [n_atoms] -> [n_structures]"""

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from packflow.potential.interface import Evaluation, Potential
-from packflow.relax import fire
+from packflow.relax import fire, lbfgs
 from packflow.relax.batching import Last, Pool, Rows, Work, refill
-from packflow.relax.cell_filter import CellFilter, Coordinates, generalized_forces, geometry, start
-from packflow.relax.packed import Axis, choose
+from packflow.relax.cell_filter import CellFilter, Coordinates, generalized_forces, geometry, largest_force, start
+from packflow.relax.packed import choose
 from packflow.structure.full import FullBatch, FullStructure
 
 GPA_PER_EV_A3 = 160.21766
@@ -25,7 +25,9 @@ GPA_PER_EV_A3 = 160.21766
 class RelaxConfig:
     """How structures are relaxed.
 
-    cell:               "frechet" or "unit_cell" relax it as ASE's filters of these names, "fixed" keeps it.
+    optimizer:          L-BFGS, or FIRE as in ASE and the paper, which needs many times more evaluations (docs/relaxation.md).
+    cell:               what strains the cell: "molecular" is the best, "frechet" and "unit_cell" do as ASE's filters of these names,
+                        "fixed" keeps it; see `packflow.relax.cell_filter`.
     moving:             which atoms may move; "hydrogens" needs a fixed cell.
     fmax:               eV/Å; the largest force on a coordinate must be below, as in ASE: on an atom, or on the cell over the number of
                         atoms. The default is the paper's (section 4.5.2).
@@ -39,7 +41,8 @@ class RelaxConfig:
     compact_share:      structures that are done are taken out when they hold this share of the atoms.
     """
 
-    cell: CellFilter = "frechet"
+    optimizer: lbfgs.LbfgsConfig | fire.FireConfig = lbfgs.LbfgsConfig()
+    cell: CellFilter = "molecular"
     moving: Literal["all", "hydrogens"] = "all"
     fmax: float = 0.05
     max_stress_gpa: float | None = 0.1
@@ -60,8 +63,13 @@ class RelaxConfig:
 
     @classmethod
     def of_hydrogens(cls) -> RelaxConfig:
-        """The paper's first stage (section 4.5.2): hydrogens alone, at most 25 steps."""
-        return cls(cell="fixed", moving="hydrogens", max_steps=25)
+        """The paper's first stage (section 4.5.2): hydrogens alone, at most 25 steps of FIRE."""
+        return cls(optimizer=fire.FireConfig(), cell="fixed", moving="hydrogens", max_steps=25)
+
+    @classmethod
+    def as_ase(cls) -> RelaxConfig:
+        """The paper's second stage: what ASE's FIRE and FrechetCellFilter do, step for step."""
+        return cls(optimizer=fire.FireConfig(), cell="frechet", max_stress_gpa=None)
 
 
 @dataclass(frozen=True)
@@ -150,10 +158,10 @@ def relax(
 def _begin(row: Tensor, batch: FullBatch, config: RelaxConfig) -> Rows:
     """Rows of structures that start. row: [n_structures], in the pool"""
     coordinates = start(config.cell, batch.positions, batch.cell, batch.sizes)
-    hydrogens = batch.atomic_numbers == 1
+    hydrogens, optimizer = batch.atomic_numbers == 1, config.optimizer
     return Rows(
         row=row,
-        state=fire.init(coordinates, fire.FireConfig()),
+        state=fire.init(coordinates, optimizer) if isinstance(optimizer, fire.FireConfig) else lbfgs.init(coordinates, optimizer),
         start_cell=batch.cell,
         movable=(hydrogens if config.moving == "hydrogens" else torch.ones_like(hydrogens)).to(batch.positions.dtype),
         n_steps=torch.zeros_like(row),
@@ -166,7 +174,7 @@ def _advance(work: Work, pool: Pool, config: RelaxConfig, observe: Callable[[Sna
     """Evaluate, see who is done, and take a step with the others."""
     rows, axis = work.rows, work.axis
     coordinates = rows.state.coordinates
-    positions, cell = geometry(config.cell, coordinates, rows.start_cell, axis)
+    positions, cell = geometry(config.cell, coordinates, rows.start_cell, axis, work.molecules)
     outside = work.batch.periodic & ~_volume_is_sane(cell, rows.start_cell, config)
     # those that wait, or must not be evaluated where they are, stand where they were
     hold = outside | rows.stopped
@@ -182,17 +190,27 @@ def _advance(work: Work, pool: Pool, config: RelaxConfig, observe: Callable[[Sna
     good = ~failed & ~rows.stopped
     here = Last(positions, cell, evaluation.energy, axis.max(forces.norm(dim=1)), stress)
     last = choose(good, here, rows.last, axis)
-    pulls = generalized_forces(config.cell, coordinates, cell, forces, stress, axis)
-    converged = good & _is_converged(pulls, stress, axis, config)
+    pulls = generalized_forces(config.cell, coordinates, cell, forces, stress, axis, work.molecules)
+    largest = largest_force(config.cell, pulls, cell, forces, stress, axis)
+    converged = good & _is_converged(largest, stress, config)
     ended = failed | converged | (good & (rows.n_steps >= config.max_steps))
     if observe is not None:
         numbers = [pool.numbers[k] for k in rows.row.tolist()]
         observe(Snapshot(numbers, work.batch.at(positions, cell), evaluation, rows.n_steps, ~rows.stopped, ended))
     going = good & ~ended
-    state = choose(going, fire.step(rows.state, pulls, axis, fire.FireConfig()), rows.state, axis)
+    state = choose(going, _step(work, pulls, evaluation.energy, cell, config), rows.state, axis)
     rows = replace(rows, state=state, n_steps=rows.n_steps + going.long(), stopped=rows.stopped | ended, last=last)
     work = replace(work, rows=rows)
     return work, _results(work, pool, ended, converged, problems) if bool(ended.any()) else []
+
+
+def _step(work: Work, pulls: Coordinates, energy: Tensor, cell: Tensor, config: RelaxConfig) -> fire.FireState | lbfgs.LbfgsState:
+    """The optimizer's state after a step of all structures."""
+    if isinstance(config.optimizer, fire.FireConfig):
+        return fire.step(work.rows.state, pulls, work.axis, config.optimizer)
+    softness = lbfgs.softness(config.cell, cell, work.axis.sizes, config.optimizer)
+    molecules = work.molecules if config.moving == "all" else None
+    return lbfgs.step(work.rows.state, pulls, energy, softness, work.axis, molecules, config.optimizer)
 
 
 def _volume_is_sane(cell: Tensor, start_cell: Tensor, config: RelaxConfig) -> Tensor:
@@ -216,9 +234,9 @@ def _problems(work: Work, evaluation: Evaluation, outside: Tensor, config: Relax
     ]
 
 
-def _is_converged(pulls: Coordinates, stress: Tensor, axis: Axis, config: RelaxConfig) -> Tensor:
-    """Whether forces on the coordinates and, where asked for, the stress are small enough. [n_structures]"""
-    converged = pulls.max_norm(axis) < config.fmax
+def _is_converged(largest: Tensor, stress: Tensor, config: RelaxConfig) -> Tensor:
+    """Whether the largest force on a coordinate and, where asked for, the stress are small enough. [n_structures]"""
+    converged = largest < config.fmax
     if config.max_stress_gpa is not None and config.cell != "fixed":
         converged &= stress.abs().amax((1, 2)) * GPA_PER_EV_A3 < config.max_stress_gpa
     return converged
