@@ -1,5 +1,7 @@
 """Energies, forces and stress of packed structures with all their atoms."""
 
+from packflow.potential.differentiable import differentiable_energy
 from packflow.potential.interface import Evaluation, Potential, Prepared
+from packflow.potential.mmff import Mmff
 
-__all__ = ["Evaluation", "Potential", "Prepared"]
+__all__ = ["Evaluation", "Mmff", "Potential", "Prepared", "differentiable_energy"]
