@@ -17,12 +17,12 @@ is turning the molecules.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from packflow.relax.packed import Axis, atom_rows, rows_times
+from packflow.relax.packed import Axis, rows_times
 
 CellFilter = Literal["fixed", "unit_cell", "frechet", "molecular"]
 
@@ -35,7 +35,9 @@ class Coordinates:
     cell:  [n_structures, 3, 3], N F or N U, without unit; forces in eV. Forces are zero where the cell is fixed.
     """
 
-    atoms: Tensor = atom_rows()
+    ATOM_ROWS: ClassVar = ("atoms",)
+
+    atoms: Tensor
     cell: Tensor
 
     def plus(self, step: Coordinates) -> Coordinates:
