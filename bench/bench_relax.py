@@ -13,7 +13,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from harness import compare, smallest
 
-from packflow.potential.ase_calculator import PotentialCalculator, to_ase
+from packflow.potential.ase import AseCalculator, ase_atoms
 from packflow.potential.interface import Potential
 from packflow.potential.lennard_jones import LennardJones
 from packflow.potential.mmff import Mmff
@@ -64,8 +64,8 @@ def by_ase(potential: Potential, structures: list[FullStructure], config: RelaxC
     """Energy and steps of each."""
     found = []
     for structure in structures:
-        atoms = to_ase(structure)
-        atoms.calc = PotentialCalculator(potential, structure)
+        atoms = ase_atoms(structure)
+        atoms.calc = AseCalculator(potential, structure)
         optimizer = FIRE(FrechetCellFilter(atoms), logfile=None)
         with warnings.catch_warnings():
             # scipy's logarithm of a strain warns of errors of 1e-13

@@ -7,7 +7,7 @@ from ase.filters import FrechetCellFilter, UnitCellFilter
 from ase.optimize import FIRE
 from scipy.linalg import expm
 
-from packflow.potential.ase_calculator import PotentialCalculator, to_ase
+from packflow.potential.ase import AseCalculator, ase_atoms
 from packflow.potential.lennard_jones import LennardJones
 from packflow.relax import fire
 from packflow.relax.cell_filter import Coordinates, exponential, generalized_forces, geometry, start
@@ -29,8 +29,8 @@ def crystals(cif_folder, smiles_of):
 
 def ase_run(potential, crystal, cell_filter, fmax, n_steps):
     """Energy and volume before each step and at the end; whether it converged."""
-    atoms = to_ase(crystal)
-    atoms.calc = PotentialCalculator(potential, crystal)
+    atoms = ase_atoms(crystal)
+    atoms.calc = AseCalculator(potential, crystal)
     rows = []
     optimizer = FIRE(FILTERS[cell_filter](atoms), logfile=None)
     optimizer.attach(lambda: rows.append((atoms.get_potential_energy(), atoms.get_volume())))
