@@ -96,7 +96,7 @@ def check_not_worse(ours: list[Relaxed], theirs: list[tuple[float, int]]) -> Non
 def main() -> None:
     torch.set_num_threads(1)
     quick = smallest()
-    potentials: list[tuple[Potential, int]] = [(LennardJones(), 2)] if quick else [(LennardJones(), 16), (Mmff(), 64)]
+    potentials: list[tuple[Potential, int]] = [(Mmff(), 2)] if quick else [(LennardJones(), 16), (Mmff(), 64)]
     for potential, n in potentials:
         structures = starts(4 * n if n < 64 else 128)
         n_atoms = sum(len(s.positions) for s in structures)
