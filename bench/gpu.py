@@ -118,7 +118,7 @@ def sample() -> None:
 def campaign() -> None:
     """Aspirin cells, 20 steps in bf16, with the work of the store."""
     model = packflow.load().cuda()
-    config = SampleConfig(precision="bf16")
+    config = SampleConfig(20, "multistep", precision="bf16")
     for n_workers in (1, 2, 4, 8):
         jobs = [Job.of("aspirin", "CC(=O)Oc1ccccc1C(=O)O", 4, 2560 * 4 * n_workers)]
         with tempfile.TemporaryDirectory() as folder:
