@@ -78,10 +78,7 @@ def connectivity(batch: FullBatch, tolerance: float = TOLERANCE) -> Connectivity
     n = len(batch)
     worst = torch.zeros(n, dtype=torch.float64).scatter_reduce(0, owner[i], error.abs().nan_to_num(torch.inf), "amax")
     formed, distance, moved = _formed(batch, bonds, error)
-    counts = [
-        torch.bincount(x, minlength=n)
-        for x in (owner[i[invalid & ~hydrogen]], owner[i[invalid & hydrogen]], owner[i[moved | ~(error <= tolerance)]], owner[formed[0]])
-    ]
+    broken = moved | ~(error <= tolerance)
     reasons = _unsearchable(batch)
     for k in invalid.nonzero()[:, 0].tolist():
         s = int(owner[i[k]])
@@ -89,7 +86,14 @@ def connectivity(batch: FullBatch, tolerance: float = TOLERANCE) -> Connectivity
     for (a, b), d in zip(formed.T.tolist(), distance.tolist(), strict=True):
         s = int(owner[a])
         reasons[s] = reasons[s] or f"{_pair(batch, a, b)} are {d:.2f} Å apart, as if bonded"
-    return Connectivity(worst.where(worst.isfinite(), torch.nan), *counts, tuple(reasons))
+    return Connectivity(
+        worst_bond_error=worst.where(worst.isfinite(), torch.nan),
+        n_invalid_heavy=torch.bincount(owner[i[invalid & ~hydrogen]], minlength=n),
+        n_invalid_hydrogen=torch.bincount(owner[i[invalid & hydrogen]], minlength=n),
+        n_broken=torch.bincount(owner[i[broken]], minlength=n),
+        n_formed=torch.bincount(owner[formed[0]], minlength=n),
+        reasons=tuple(reasons),
+    )
 
 
 def _in_boxes(batch: FullBatch) -> FullBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from packflow.potential.interface import Potential
 from packflow.rank.conformers import ConformerConfig, canonical_smiles, conformers
 from packflow.rank.connectivity import connectivity
 from packflow.rank.stereo import stereo_problem
-from packflow.relax.relax import Relaxed, RelaxConfig, relax
+from packflow.relax.relax import RelaxConfig, Relaxed, relax
 from packflow.structure.full import FullBatch, FullStructure
 
 KJ_MOL_PER_EV = 96.48533212
@@ -46,8 +46,8 @@ class GasConfig:
     relax:      how they are relaxed; tighter than crystals, since an error here shifts all lattice energies of a molecule.
     """
 
-    conformers: ConformerConfig = ConformerConfig()
-    relax: RelaxConfig = RelaxConfig(cell="fixed", fmax=0.01)
+    conformers: ConformerConfig = field(default_factory=ConformerConfig)
+    relax: RelaxConfig = field(default_factory=lambda: RelaxConfig(cell="fixed", fmax=0.01))
 
     def __post_init__(self) -> None:
         """Refuse a cell that should move where there is none."""
@@ -109,29 +109,29 @@ def best_conformer(smiles: str, ends: list[Relaxed]) -> GasReference:
     return GasReference(smiles, best.energy, best.structure, len(ends), len(usable))
 
 
-def lattice_energy_kj_mol(energy: np.ndarray, n_copies: np.ndarray, gas_energy: np.ndarray) -> np.ndarray:
-    """Energy per molecule that the crystal gains over the gas phase, without vibrations; negative for a stable crystal.
+def lattice_energy_kj_mol(energy: float, n_copies: int, gas_energy: float) -> float:
+    """Energy per molecule of a crystal above the gas phase, without vibrations; negative for a stable crystal.
 
     Args:
-        energy: Of the cell, eV. [n]
-        n_copies: Molecules in the cell. [n]
-        gas_energy: Of one molecule in vacuum, eV. [n]
+        energy: Of the cell, eV.
+        n_copies: Molecules in the cell.
+        gas_energy: Of one molecule in vacuum, eV.
 
     Returns:
-        kJ/mol. [n]
+        E_crystal / n_copies - E_gas in kJ/mol; NaN where either is.
     """
-    return KJ_MOL_PER_EV * (np.asarray(energy) / np.asarray(n_copies) - np.asarray(gas_energy))
+    return KJ_MOL_PER_EV * (energy / n_copies - gas_energy)
 
 
-def relative_energy_kj_mol(energy: np.ndarray, n_copies: np.ndarray, reference: float) -> np.ndarray:
-    """Energy per molecule above a reference crystal (paper, eq. 32, also for cells with different numbers of molecules).
+def relative_energy_kj_mol(energy: float, n_copies: int, reference: float) -> float:
+    """Energy per molecule of a crystal above a reference crystal (paper, eq. 32), also of another number of molecules in the cell.
 
     Args:
-        energy: Of the cell, eV. [n]
-        n_copies: Molecules in the cell. [n]
-        reference: Energy per molecule of the reference, eV.
+        energy: Of the cell, eV.
+        n_copies: Molecules in the cell.
+        reference: Energy per molecule of the reference crystal, eV.
 
     Returns:
-        kJ/mol. [n]
+        kJ/mol; NaN where either is.
     """
-    return KJ_MOL_PER_EV * (np.asarray(energy) / np.asarray(n_copies) - reference)
+    return KJ_MOL_PER_EV * (energy / n_copies - reference)

@@ -64,7 +64,7 @@ def _neighbor(mol: Chem.Mol, atom: int, other: int) -> int:
 
 
 def sides_of(structure: FullStructure) -> tuple[np.ndarray, np.ndarray]:
-    """Sides of all stereocentres and double bonds in each copy, as `StereoElements` counts them. [n_copies, n_centers], [n_copies, n_bonds]"""
+    """Sides in each copy, as `StereoElements` counts them. [n_copies, n_centers], [n_copies, n_bonds]"""
     elements = stereo_elements(structure.template.molecule.smiles)
     copies = structure.positions.reshape(structure.template.n_copies, -1, 3)
     center, *others = (copies[:, elements.centers[:, k]] for k in range(4))

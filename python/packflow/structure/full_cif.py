@@ -6,11 +6,9 @@ from collections.abc import Mapping
 
 import gemmi
 import numpy as np
-import torch
 
-from packflow.errors import InputError
 from packflow.structure.full import FullStructure, full_mol, full_numbers
-from packflow.structure.lattice import lattice_from_cell
+from packflow.structure.full_frame import lattice_and_fractional
 from packflow.structure.p1_cif import p1_block
 
 
@@ -23,21 +21,14 @@ def full_cif_text(structure: FullStructure, name: str, about: Mapping[str, str] 
         about: More items; their names begin with "_".
 
     Raises:
-        InputError: a molecule in vacuum.
+        InputError: as `lattice_and_fractional`.
     """
-    if structure.cell is None:
-        raise InputError(f"structure must have a cell to be written as CIF, got {name!r} in vacuum")
-    template, cell = structure.template, structure.cell
-    fractional = structure.positions @ np.linalg.inv(cell)
-    if np.linalg.det(cell) < 0:
-        # the parameters of a left-handed cell describe its mirror image; reversed vectors span the same lattice
-        fractional = -fractional
-        cell = -cell
+    template = structure.template
+    lattice, fractional = lattice_and_fractional(structure)
     mol = full_mol(template.molecule.smiles)
     ends = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()], dtype=np.int64).reshape(-1, 2).T
     first = np.arange(template.n_copies) * mol.GetNumAtoms()
     bonds = (ends[:, None] + first[:, None]).reshape(2, -1)
-    lattice = lattice_from_cell(torch.from_numpy(cell)).numpy()
     block = p1_block(name, template, full_numbers(template), fractional, lattice, bonds)
     for key, value in (about or {}).items():
         block.set_pair(key, gemmi.cif.quote(value))
