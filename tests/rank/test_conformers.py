@@ -5,7 +5,7 @@ import pytest
 from rdkit import Chem
 
 from packflow import InputError
-from packflow.rank.conformers import ConformerConfig, canonical_smiles, conformers, n_conformers_of, n_rotors
+from packflow.rank.conformers import ConformerConfig, canonical_smiles, conformers, hydroxyls, n_conformers_of, n_rotors
 from packflow.structure.full import full_mol
 
 ROTORS = {
@@ -75,3 +75,28 @@ def test_canonical_smiles():
 def test_bad_configuration(arguments, name):
     with pytest.raises(ValueError, match=f"{name} must be"):
         ConformerConfig(**arguments)
+
+
+def torsion(x, a, b, c, d):
+    axis = (x[c] - x[b]) / np.linalg.norm(x[c] - x[b])
+    first, last = (v - (v @ axis) * axis for v in (x[a] - x[b], x[d] - x[c]))
+    return np.degrees(np.arctan2(np.cross(first, last) @ axis, first @ last))
+
+
+def test_every_second_hydroxyl_points_anywhere():
+    """Acetic acid: syn by RDKit, up to 180 degrees in every second conformer, which ETKDG never makes; bonds and angles stay."""
+    found = conformers("CC(=O)O", ConformerConfig(40))
+    assert hydroxyls("CC(=O)O") == ((1, 3, 7),)
+    angles = np.abs([torsion(c.positions, 2, 1, 3, 7) for c in found])
+    assert angles[::2].max() < 40
+    assert angles[1::2].max() > 140
+    assert angles[1::2].min() < 30
+    lengths = [np.linalg.norm(c.positions[7] - c.positions[3]) for c in found]
+    assert np.allclose(lengths, 0.99, atol=0.15)
+    bends = [np.linalg.norm(c.positions[7] - c.positions[1]) for c in found]
+    assert np.allclose(bends, np.median(bends), atol=0.25)
+
+
+@pytest.mark.parametrize(("smiles", "n"), [("O", 0), ("CO", 1), ("CS", 1), ("COC", 0), ("C[OH2+]", 0), ("OO", 2), ("CN", 0)])
+def test_hydroxyls_counted_by_hand(smiles, n):
+    assert len(hydroxyls(smiles)) == n
