@@ -37,7 +37,8 @@ def test_number_by_rotors(smiles, n):
 def test_conformers_differ_and_come_again():
     first, again = (conformers("OCC(O)CO", ConformerConfig(8)) for _ in range(2))
     other = conformers("OCC(O)CO", ConformerConfig(8, seed=1))
-    assert len(first) == 8
+    assert len(first) == 16  # with hydroxyls turned once more
+    assert len(conformers("CCC", ConformerConfig(8))) == 8
     assert all(np.array_equal(a.positions, b.positions) for a, b in zip(first, again, strict=True))
     assert not any(np.allclose(a.positions, b.positions) for a, b in zip(first, other, strict=True))
     spans = {tuple(np.round(np.sort(np.linalg.norm(c.positions - c.positions.mean(0), axis=1)), 2)) for c in first}
@@ -58,7 +59,7 @@ def test_stereochemistry_is_kept(smiles):
 
 
 def test_atoms_are_in_the_order_of_the_smiles():
-    (one,) = conformers("OC", ConformerConfig(1))
+    one = conformers("OC", ConformerConfig(1))[0]
     oxygen, carbon, *hydrogens = one.positions
     assert np.linalg.norm(hydrogens[0] - oxygen) < 1.05 < np.linalg.norm(hydrogens[0] - carbon)
     assert one.cell is None
@@ -83,14 +84,14 @@ def torsion(x, a, b, c, d):
     return np.degrees(np.arctan2(np.cross(first, last) @ axis, first @ last))
 
 
-def test_every_second_hydroxyl_points_anywhere():
-    """Acetic acid: syn by RDKit, up to 180 degrees in every second conformer, which ETKDG never makes; bonds and angles stay."""
-    found = conformers("CC(=O)O", ConformerConfig(40))
+def test_hydroxyls_point_anywhere_once_more():
+    """Acetic acid: syn by RDKit, then anywhere, as ETKDG never makes it; bonds and angles stay."""
+    found = conformers("CC(=O)O", ConformerConfig(20))
     assert hydroxyls("CC(=O)O") == ((1, 3, 7),)
     angles = np.abs([torsion(c.positions, 2, 1, 3, 7) for c in found])
-    assert angles[::2].max() < 40
-    assert angles[1::2].max() > 140
-    assert angles[1::2].min() < 30
+    assert angles[:20].max() < 40
+    assert angles[20:].max() > 140
+    assert angles[20:].min() < 30
     lengths = [np.linalg.norm(c.positions[7] - c.positions[3]) for c in found]
     assert np.allclose(lengths, 0.99, atol=0.15)
     bends = [np.linalg.norm(c.positions[7] - c.positions[1]) for c in found]

@@ -27,7 +27,7 @@ DISPLACEMENT = 0.03
 class ConformerConfig:
     """Which conformers are made.
 
-    n_conformers: of each molecule; by default as many as `n_conformers_of` says.
+    n_conformers: of each molecule, twice as many if it has hydroxyls; by default as many as `n_conformers_of` says.
     seed:         of RDKit's random numbers.
     """
 
@@ -82,9 +82,9 @@ def conformers(smiles: str, config: ConformerConfig | None = None) -> list[FullS
     """Conformers of one molecule in vacuum, not relaxed; some may be equal.
 
     By RDKit's ETKDGv3, whose torsions are those of crystals. What is most stable in vacuum, such as the hydroxyl of an acid that turns to
-    the rest of the molecule, is rare there, so in every second conformer hydroxyls and thiols point anywhere. All atoms are moved a
-    little, so that a relaxation does not stay on a saddle point, such as a planar NH2. RDKit could leave out equal conformers, but then
-    also those that differ in where a hydroxyl points.
+    the rest of the molecule, is rare there, so each conformer comes once more with hydroxyls and thiols that point anywhere. All atoms are
+    moved a little, so that a relaxation does not stay on a saddle point, such as a planar NH2. RDKit could leave out equal conformers, but
+    then also those that differ in where a hydroxyl points.
 
     Stereocentres and double bonds are as the SMILES says; those that it leaves open come in any configuration.
 
@@ -101,12 +101,10 @@ def conformers(smiles: str, config: ConformerConfig | None = None) -> list[FullS
     config = config or ConformerConfig()
     template = Template(Molecule.from_smiles(smiles), 1)
     random = np.random.default_rng(config.seed)
-    made = []
-    for k, positions in enumerate(_embedded(smiles, config.n_conformers or n_conformers_of(smiles), config.seed)):
-        if k % 2:
-            positions = _with_turned_hydroxyls(smiles, positions, random)
-        made.append(FullStructure(template, positions + DISPLACEMENT * random.normal(size=positions.shape), None))
-    return made
+    found = _embedded(smiles, config.n_conformers or n_conformers_of(smiles), config.seed)
+    if hydroxyls(smiles):
+        found += [_with_turned_hydroxyls(smiles, positions, random) for positions in found]
+    return [FullStructure(template, positions + DISPLACEMENT * random.normal(size=positions.shape), None) for positions in found]
 
 
 def _embedded(smiles: str, n: int, seed: int) -> list[np.ndarray]:
