@@ -1,0 +1,1 @@
+"""From proposals to relaxed crystals: hydrogens, geometric clean-up, batched optimizers."""
