@@ -74,7 +74,7 @@ def test_invalid_rows(sample, folder, capfd, rows_in):
 
 
 def test_units_that_were_given_up(sample, capfd, monkeypatch):
-    def broken(model, sampling, units):
+    def broken(work, units):
         return (Result(unit, b"", "it always fails") for unit in units)
 
     with monkeypatch.context() as patch:

@@ -65,6 +65,6 @@ def test_a_node_dies(model, tmp_path, rows_in, check_same):
 @pytest.mark.filterwarnings("ignore")
 def test_a_unit_that_kills_its_workers_is_given_up(model, jobs, config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(engine_on_ray, "model_bytes", lambda model: pickle.dumps(Deadly()))
+        patch.setattr(engine_on_ray, "work_bytes", lambda work: pickle.dumps(Deadly()))
         results = list(run(model, jobs[:1], tmp_path / "store", config, engine=cluster))
     assert [result.problem.startswith("3 tasks failed: ") for result in results] == [True]

@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packflow.campaign.job import Job
 from packflow.campaign.plan import Unit
 from packflow.campaign.shard import Result, Sampling, sample_unit
 from packflow.campaign.store import Store, open_store
+from packflow.campaign.work import Done, Engine, here
 from packflow.errors import InputError
 from packflow.flow.acceptance import Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
-# samples units in any order; what it cannot sample it yields with the problem
-Engine = Callable[[PackFlow, Sampling, Iterator[Unit]], Iterator[Result]]
+
+@dataclass(frozen=True)
+class SampleWork:
+    """Sampling as `packflow.campaign.work.Work`."""
+
+    model: PackFlow
+    sampling: Sampling
+
+    @property
+    def campaign(self) -> str:
+        """Digest of what the proposals depend on."""
+        return self.sampling.campaign
+
+    @property
+    def device(self) -> str:
+        """That of the model."""
+        return str(next(self.model.parameters()).device)
+
+    def __call__(self, unit: Unit) -> bytes:
+        """Sample a unit."""
+        return sample_unit(self.model, unit, self.sampling)
+
+    def portable(self) -> SampleWork:
+        """With a copy of the model on the CPU."""
+        return replace(self, model=copy.deepcopy(self.model).cpu())
+
+    def to(self, device: str) -> SampleWork:
+        """With the model on a device, in evaluation mode."""
+        return replace(self, model=self.model.to(device).eval())
 
 
 def run(
@@ -60,22 +90,18 @@ def carry_on(model: PackFlow, store: Store, engine: Engine | None = None) -> Ite
         InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
     """
     try:
-        results = (engine or here)(model, store.sampling, store.missing())
+        results = (engine or here)(SampleWork(model, store.sampling), store.missing())
     except InputError:
         store.close()
         raise
     return written(store, results)
 
 
-def written(store: Store, results: Iterator[Result]) -> Iterator[Result]:
+def written(store: Store, results: Iterator[Done]) -> Iterator[Result]:
     """The results, each when it is on the disk."""
     with store, closing(results):  # type: ignore[type-var]
-        for result in results:
+        for done in results:
+            result = Result(done.unit, done.data, done.problem)
             if not result.problem:
                 store.write(result)
             yield result
-
-
-def here(model: PackFlow, sampling: Sampling, units: Iterator[Unit]) -> Iterator[Result]:
-    """Engine: one unit after the other in this process."""
-    return (Result(unit, sample_unit(model, unit, sampling)) for unit in units)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from packflow.campaign.plan import Unit
+from packflow.campaign.work import Done
 from packflow.errors import InputError
 from packflow.flow.acceptance import Checks, Tally
 from packflow.flow.sampler import Proposal, SampleConfig, sample_batches
@@ -39,17 +40,10 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A unit that was sampled, or given up.
-
-    unit:    which one.
-    data:    its shard; empty if it was given up.
-    problem: why it was given up; empty if it was not.
-    """
+class Result(Done):
+    """A unit that was sampled, or given up, see `packflow.campaign.work.Done`."""
 
     unit: Unit
-    data: bytes
-    problem: str = ""
 
     @property
     def n_usable(self) -> int:

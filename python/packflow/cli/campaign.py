@@ -16,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from packflow.campaign.job_files import read_jobs, some_of
 from packflow.campaign.processes import processes
 from packflow.campaign.ray import cluster
-from packflow.campaign.run import Engine, carry_on, here
+from packflow.campaign.run import carry_on
 from packflow.campaign.shard import Result
 from packflow.campaign.store import Store, open_store
+from packflow.campaign.work import Engine, here
 from packflow.errors import InputError
 from packflow.flow.acceptance import Checks
 from packflow.flow.sampler import SampleConfig
