@@ -12,8 +12,7 @@ from packflow.campaign.job import Job
 from packflow.campaign.plan import Unit
 from packflow.campaign.shard import Result, Sampling, sample_unit
 from packflow.campaign.store import Store, open_store
-from packflow.campaign.work import Done, Engine, here
-from packflow.errors import InputError
+from packflow.campaign.work import Done, Engine, carried_on
 from packflow.flow.acceptance import Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
@@ -89,19 +88,11 @@ def carry_on(model: PackFlow, store: Store, engine: Engine | None = None) -> Ite
     Raises:
         InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
     """
-    try:
-        results = (engine or here)(SampleWork(model, store.sampling), store.missing())
-    except InputError:
-        store.close()
-        raise
-    return written(store, results)
+    return as_results(carried_on(SampleWork(model, store.sampling), store.missing(), store, engine))
 
 
-def written(store: Store, results: Iterator[Done]) -> Iterator[Result]:
-    """The results, each when it is on the disk."""
-    with store, closing(results):  # type: ignore[type-var]
-        for done in results:
-            result = Result(done.unit, done.data, done.problem)
-            if not result.problem:
-                store.write(result)
-            yield result
+def as_results(done: Iterator[Done]) -> Iterator[Result]:
+    """What was done, with its proposals."""
+    with closing(done):  # type: ignore[type-var]
+        for one in done:
+            yield Result(one.unit, one.data, one.problem)

@@ -106,8 +106,8 @@ def read_footer(shard: Path | bytes) -> Footer:
         raise InputError(f"{name} is damaged or no shard of a campaign: remove it and its proposals are sampled again") from error
 
 
-def read_shard(path: Path) -> pa.Table:
-    """All rows of a shard, checksums compared.
+def read_shard(path: Path, again: str = "sampled") -> pa.Table:
+    """All rows of a shard, checksums compared; `again` is what is done to its proposals if it is removed.
 
     Raises:
         InputError: the file is damaged.
@@ -116,4 +116,4 @@ def read_shard(path: Path) -> pa.Table:
         return pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path} is damaged ({reason}): remove it and continue the campaign, its proposals are sampled again") from error
+        raise InputError(f"{path} is damaged ({reason}): remove it and continue the campaign, its proposals are {again} again") from error

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from packflow.errors import InputError
 
 
 class Piece(Protocol):
@@ -85,3 +88,38 @@ def work_of(data: bytes, device: str) -> Work:
 def device_type(work: Work) -> str:
     """Type of the device that a work is meant for: cpu or cuda."""
     return work.device.partition(":")[0]
+
+
+class Shards(Protocol):
+    """Where shards are written to."""
+
+    def write(self, done: Any) -> None:  # noqa: ANN401, as above
+        """Write the shard of a unit."""
+        ...
+
+    def close(self) -> None:
+        """Let other processes write."""
+        ...
+
+
+def carried_on(work: Work, units: Iterator[Any], shards: Shards, engine: Engine | None = None) -> Iterator[Done]:
+    """Do units and write their shards; closes `shards` at the end, and where the engine cannot start.
+
+    Raises:
+        InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
+    """
+    try:
+        results = (engine or here)(work, units)
+    except InputError:
+        shards.close()
+        raise
+    return written(shards, results)
+
+
+def written(shards: Shards, results: Iterator[Done]) -> Iterator[Done]:
+    """The results, each when it is on the disk."""
+    with closing(shards), closing(results):  # type: ignore[type-var]
+        for done in results:
+            if not done.problem:
+                shards.write(done)
+            yield done
