@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from packflow.errors import InputError, StructureError
 from packflow.structure.crystal import Crystal
 from packflow.structure.mmcif import GROUP_TAGS, OPERATION_TAGS, core_block, is_mmcif
 from packflow.structure.molecule import one_molecule
+from packflow.structure.p1_cif import p1_block
 from packflow.structure.sites import Sites
 from packflow.structure.stated_bonds import with_stated_bonds
 
@@ -121,17 +121,6 @@ def read_cif(path: str | Path) -> list[Sites]:
     return [sites_of(block, path.name if len(blocks) == 1 else f"{path.name}#{block.name}") for block in blocks]
 
 
-def atom_labels(crystal: Crystal) -> list[str]:
-    """C1, C2, O1, ...: unique within the cell."""
-    counts: Counter[str] = Counter()
-    labels = []
-    for number in crystal.template.atomic_numbers.tolist():
-        symbol = SYMBOLS[number]
-        counts[symbol] += 1
-        labels.append(f"{symbol}{counts[symbol]}")
-    return labels
-
-
 def cif_text(crystal: Crystal, name: str) -> str:
     """CIF of a crystal in P1 with cell, labelled atoms (molecules whole) and bonds.
 
@@ -139,27 +128,8 @@ def cif_text(crystal: Crystal, name: str) -> str:
         crystal: Heavy atoms of one unit cell.
         name: Of the data block; characters that a block name cannot hold become "_".
     """
-    block = gemmi.cif.Block("".join(c if c.isalnum() or c in "-_." else "_" for c in name))
-    block.set_pair("_chemical_identifier_smiles", gemmi.cif.quote(crystal.template.molecule.smiles))
-    block.set_pair("_cell_formula_units_Z", str(crystal.template.n_copies))
-    keys = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    for key, value in zip(keys, crystal.lattice, strict=True):
-        block.set_pair(f"_cell_{key}", f"{value:.6f}")
-    block.set_pair("_cell_volume", f"{abs(np.linalg.det(crystal.cell)):.4f}")
-    block.set_pair("_space_group_name_H-M_alt", "'P 1'")
-    block.set_pair("_space_group_IT_number", "1")
-    block.init_loop("_space_group_symop_", ["operation_xyz"]).add_row(["'x,y,z'"])
-    labels = atom_labels(crystal)
-    atoms = block.init_loop("_atom_site_", ["label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy"])
-    for label, number, point in zip(labels, crystal.template.atomic_numbers.tolist(), crystal.fractional, strict=True):
-        atoms.add_row([label, SYMBOLS[number], *(f"{x:.6f}" for x in point), "1"])
-    first, second = crystal.template.bond_index[:, ::2]
-    if len(first):
-        lengths = np.linalg.norm(crystal.positions[first] - crystal.positions[second], axis=1)
-        bonds = block.init_loop("_geom_bond_", ["atom_site_label_1", "atom_site_label_2", "distance"])
-        for i, j, length in zip(first.tolist(), second.tolist(), lengths, strict=True):
-            bonds.add_row([labels[i], labels[j], f"{length:.4f}"])
-    return block.as_string()
+    numbers, bonds = crystal.template.atomic_numbers, crystal.template.bond_index[:, ::2]
+    return p1_block(name, crystal.template, numbers, crystal.fractional, crystal.lattice, bonds).as_string()
 
 
 def to_ase(crystal: Crystal) -> Atoms:
