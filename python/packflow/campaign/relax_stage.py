@@ -125,15 +125,16 @@ class RelaxStage:
 
 
 def open_stage(
-    store: str | Path, potential: str | Potential = "mmff", settings: Relaxation | None = None, device: str = "cpu"
+    store: str | Path, potential: str | Potential = "mmff", settings: Relaxation | None = None, device: str = "cpu", name: str = ""
 ) -> RelaxStage:
     """Begin to relax the proposals of a store, or go on.
 
     Args:
         store: Folder that `packflow sample` wrote, with --input or a SMILES, finished or not.
-        potential: A name, see `packflow.potential.potential_of`; or a potential that can be pickled if other processes are to use it.
+        potential: A name, see `packflow.potential.potential_of`; or a potential, on its device.
         settings: How.
         device: Where, as torch calls it.
+        name: Of a potential that is given itself, by which other processes can make it anew; without it they are sent a pickled copy.
 
     Returns:
         The stage, open for writing.
@@ -143,16 +144,12 @@ def open_stage(
             potential, other settings or other proposals; it is damaged, in use or not writable.
     """
     settings, source = settings or Relaxation(), find_proposals(store)
-    name = potential if isinstance(potential, str) else ""
-    ready = potential_of(name, device) if isinstance(potential, str) else potential
-    about = described_potential(ready, name or ready.name)
-    made_of = {"proposals": source.digest, "potential": about, "relaxation": settings.described()}
-    made_of = json.loads(json.dumps(made_of))
+    if isinstance(potential, str):
+        name, potential = potential, potential_of(potential, device)
+    made_of = made_of_stage(source.digest, potential, name or potential.name, settings)
+    begun = check_stage(source.path, made_of)
     path = source.path / FOLDER
-    begun = begun_manifest(path, RELAXATION)
-    if begun:
-        check_same(path, begun["made_of"], made_of, RELAXATION)
-    stage = RelaxStage(source, RelaxWork(stage_digest(made_of), settings, device, name, ready), lock_folder(path))
+    stage = RelaxStage(source, RelaxWork(stage_digest(made_of), settings, device, name, potential), lock_folder(path))
     try:
         if not begun:
             write_atomically(path / MANIFEST, manifest_text(RELAXATION, {"made_of": made_of}))
@@ -161,6 +158,21 @@ def open_stage(
         stage.close()
         raise
     return stage
+
+
+def made_of_stage(proposals: str, potential: Potential, name: str, settings: Relaxation) -> dict[str, Any]:
+    """What relaxed crystals depend on, as the manifest states it. proposals: digest; name: of the potential"""
+    about = {"proposals": proposals, "potential": described_potential(potential, name), "relaxation": settings.described()}
+    made_of: dict[str, Any] = json.loads(json.dumps(about))
+    return made_of
+
+
+def check_stage(store: Path, made_of: dict[str, Any]) -> bool:
+    """Whether the relaxation of a store was begun; raises InputError if with something else, or if that folder holds something else."""
+    begun = begun_manifest(store / FOLDER, RELAXATION)
+    if begun:
+        check_same(store / FOLDER, begun["made_of"], made_of, RELAXATION)
+    return begun is not None
 
 
 def stage_digest(made_of: dict[str, Any]) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from packflow.potential.interface import Potential
 from packflow.proposal_table import crystal_of
+from packflow.relax.fire import FireConfig
 from packflow.relax.hydrogens import add_hydrogens
+from packflow.relax.lbfgs import LbfgsConfig
 from packflow.relax.relax import RelaxConfig, Relaxed, relax
 from packflow.structure.full import FullStructure
 
 # settings that change how fast, not what comes out
 ONLY_SPEED = ("max_atoms", "compact_share")
+OPTIMIZERS: dict[str, type[LbfgsConfig] | type[FireConfig]] = {"lbfgs": LbfgsConfig, "fire": FireConfig}
 
 Row = dict[str, Any]
 
@@ -39,9 +42,23 @@ class Relaxation:
         about: dict[str, Any] = {"flagged": self.flagged}
         for name, config in stages.items():
             settings = {key: value for key, value in asdict(config).items() if key not in ONLY_SPEED}
-            settings["optimizer"] = {"name": type(config.optimizer).__name__.removesuffix("Config").lower(), **settings["optimizer"]}
+            kind = next(kind for kind, of_kind in OPTIMIZERS.items() if isinstance(config.optimizer, of_kind))
+            settings["optimizer"] = {"name": kind, **settings["optimizer"]}
             about[name] = settings
         return about
+
+
+def relaxation_of(about: dict[str, Any]) -> Relaxation:
+    """The relaxation that `Relaxation.described` describes, as fast as by default."""
+    stages: dict[str, RelaxConfig] = {}
+    for name in ("hydrogens", "full"):
+        if name in about:
+            settings: dict[str, Any] = dict(about[name])
+            optimizer = dict(settings.pop("optimizer"))
+            settings["optimizer"] = OPTIMIZERS[optimizer.pop("name")](**optimizer)
+            values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+            stages[name] = RelaxConfig(**values)
+    return Relaxation(**stages, only_hydrogens="full" not in about, flagged=about["flagged"])
 
 
 def described_potential(potential: Potential, name: str) -> dict[str, Any]:
@@ -61,11 +78,13 @@ class Outcome:
     problem:           why it was not relaxed, or why that failed; empty if it did not. Begins with "no crystal", "flagged", "hydrogens",
                        "hydrogens relaxed" or "relaxed", and a colon.
     relaxed:           where it ended; None if it was not relaxed.
+    start:             with its hydrogens, before anything moved; None if it was not relaxed.
     n_steps_hydrogens: steps of the first stage.
     """
 
     problem: str
     relaxed: Relaxed | None = None
+    start: FullStructure | None = None
     n_steps_hydrogens: int = 0
 
 
@@ -90,12 +109,12 @@ def relax_proposals(potential: Potential, rows: Sequence[Row], settings: Relaxat
         else:
             structures[k] = found.structure
     for k, relaxed in relax_all(potential, structures, settings.hydrogens, device):
-        outcomes[k] = Outcome(prefixed("hydrogens relaxed", relaxed.problem), relaxed, relaxed.n_steps)
+        outcomes[k] = Outcome(prefixed("hydrogens relaxed", relaxed.problem), relaxed, structures[k], relaxed.n_steps)
     if settings.only_hydrogens:
         return outcomes
     going = {k: o.relaxed.structure for k, o in enumerate(outcomes) if o.relaxed is not None and not o.problem}
     for k, relaxed in relax_all(potential, going, settings.full, device):
-        outcomes[k] = Outcome(prefixed("relaxed", relaxed.problem), relaxed, outcomes[k].n_steps_hydrogens)
+        outcomes[k] = replace(outcomes[k], problem=prefixed("relaxed", relaxed.problem), relaxed=relaxed)
     return outcomes
 
 

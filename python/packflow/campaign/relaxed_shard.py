@@ -47,6 +47,8 @@ COLUMNS = pa.schema(
         ("density", pa.float64()),
         ("atomic_numbers", pa.list_(pa.int32())),
         ("positions", pa.list_(pa.float64())),
+        ("start_lattice", pa.list_(pa.float64())),
+        ("start_positions", pa.list_(pa.float32())),
     ]
 )
 STAGE, UNIT, COUNTS = b"packflow_relaxation", b"packflow_unit", b"packflow_counts"
@@ -102,7 +104,8 @@ def relaxed_shard(rows: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
     Columns: those of the proposal (`KEPT`), problem (why it was not relaxed, or why that failed; empty if it is), energy_ev (of the cell)
     and energy_per_molecule_ev, max_force (eV/Å), stress (eV/Å3, rows after each other), n_steps of the two stages, converged, a, b, c (Å),
     alpha, beta, gamma (degrees), volume (Å3), density (g/cm3), atomic_numbers and positions (Å, c along z, in the order of
-    `FullStructure`). What is not known is missing; of one that failed it is what was last known.
+    `FullStructure`), and how it was with its hydrogens before anything moved: start_lattice and start_positions. What is not known is
+    missing; of one that failed it is what was last known.
     """
     table = pa.Table.from_pylist([row_of(row, outcome) for row, outcome in zip(rows, outcomes, strict=True)], COLUMNS)
     about = {STAGE: stage, UNIT: str(unit), COUNTS: json.dumps(asdict(Counts.of(outcomes)))}
@@ -118,6 +121,9 @@ def row_of(row: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
     if relaxed is None:
         return about
     about |= {"n_steps": relaxed.n_steps, "n_steps_hydrogens": outcome.n_steps_hydrogens, "converged": relaxed.converged}
+    if outcome.start is not None:
+        lattice, _, turn = in_standard_frame(outcome.start)
+        about |= {"start_lattice": lattice, "start_positions": (outcome.start.positions @ turn).ravel()}
     if not np.isfinite(relaxed.energy):
         return about
     lattice, standard, turn = in_standard_frame(relaxed.structure)
@@ -143,13 +149,24 @@ def in_standard_frame(structure: FullStructure) -> tuple[np.ndarray, np.ndarray,
     return lattice.numpy(), standard, np.linalg.solve(structure.cell, standard)
 
 
-def relaxed_of(row: Mapping[str, Any], index: int = 0) -> Relaxed:
-    """The relaxed crystal of a row whose energy is known; `index` becomes that of the result."""
-    lattice = torch.tensor([row[name] for name in LATTICE], dtype=torch.float64)
-    positions = np.array(row["positions"], dtype=np.float64).reshape(-1, 3)
-    structure = FullStructure(template_of(row["smiles"], row["n_copies"]), positions, cell_from_lattice(lattice).numpy())
+def relaxed_of(row: Mapping[str, Any], index: int = 0) -> Relaxed | None:
+    """The relaxed crystal of a row, None where its energy is not known; `index` becomes that of the result."""
+    if row["energy_ev"] is None:
+        return None
+    structure = structure_of(row, [row[name] for name in LATTICE], row["positions"])
     stress = np.array(row["stress"], dtype=np.float64).reshape(3, 3)
     return Relaxed(index, structure, row["energy_ev"], row["max_force"], stress, row["n_steps"], row["converged"], row["problem"])
+
+
+def start_of(row: Mapping[str, Any]) -> FullStructure | None:
+    """The crystal of a row with its hydrogens before anything moved, to float32; None where it got none."""
+    return structure_of(row, row["start_lattice"], row["start_positions"]) if row["start_positions"] else None
+
+
+def structure_of(row: Mapping[str, Any], lattice: list[float], positions: list[float]) -> FullStructure:
+    """A crystal of the molecule of a row. lattice: [6], positions: [3 n_atoms]"""
+    cell = cell_from_lattice(torch.tensor(lattice, dtype=torch.float64)).numpy()
+    return FullStructure(template_of(row["smiles"], row["n_copies"]), np.array(positions, dtype=np.float64).reshape(-1, 3), cell)
 
 
 def read_relaxed_footer(shard: Path | bytes) -> RelaxedFooter:

@@ -11,18 +11,14 @@ from rich.console import Console
 
 from packflow.campaign.progress import check_none_given_up, with_progress
 from packflow.campaign.relax_stage import RelaxStage, open_stage
-from packflow.campaign.relaxation import Relaxation
+from packflow.campaign.relaxation import OPTIMIZERS, Relaxation
 from packflow.campaign.work import carried_on
 from packflow.cli.engines import add_engine_arguments, check_engine_arguments, engine_of
 from packflow.cli.sample import device_of, set_threads
 from packflow.errors import InputError
 from packflow.potential.named import NAMES
 from packflow.relax.cell_filter import CellFilter
-from packflow.relax.fire import FireConfig
-from packflow.relax.lbfgs import LbfgsConfig
 from packflow.relax.relax import RelaxConfig
-
-OPTIMIZERS = {"lbfgs": LbfgsConfig, "fire": FireConfig}
 
 
 def relax_parser() -> jsonargparse.ArgumentParser:
@@ -75,9 +71,8 @@ def relaxation_of(args: jsonargparse.Namespace) -> Relaxation:
         max_steps=args.max_steps,
         max_atoms=args.relax_atoms,
     )
-    return Relaxation(
-        full, replace(RelaxConfig.of_hydrogens(), max_atoms=args.relax_atoms), only_hydrogens=args.h_only, flagged=args.flagged
-    )
+    hydrogens = replace(RelaxConfig.of_hydrogens(), max_atoms=args.relax_atoms)
+    return Relaxation(full, hydrogens, only_hydrogens=args.h_only, flagged=args.flagged)
 
 
 def run_relax(args: jsonargparse.Namespace) -> None:
