@@ -6,7 +6,7 @@ import jsonargparse
 from rich.console import Console
 
 from packflow.cli.engines import add_engine_arguments, check_engine_arguments, engine_of, workers_of_a_device
-from packflow.cli.rank import FOLDER, add_rank_arguments, print_ranking
+from packflow.cli.rank import add_rank_arguments, print_ranking
 from packflow.cli.relax import add_relax_arguments, relaxation_of
 from packflow.cli.sample import add_solver_arguments, add_validity_arguments, checks_of, config_of, device_of, set_threads
 from packflow.errors import InputError
@@ -39,6 +39,7 @@ def predict_parser() -> jsonargparse.ArgumentParser:
 def run_predict(args: jsonargparse.Namespace) -> None:
     """`packflow predict`."""
     from packflow.pipeline.prediction import predict
+    from packflow.pipeline.ranking import FOLDER
 
     check_engine_arguments(args)
     checks, config, relaxation = checks_of(args), config_of(args), relaxation_of(args)

@@ -13,9 +13,6 @@ from packflow.cli.sample import device_of, set_threads
 if TYPE_CHECKING:
     from packflow.rank import Ranking
 
-# of the ranking in its store
-FOLDER = "ranked"
-
 
 def rank_parser() -> jsonargparse.ArgumentParser:
     """Arguments of `packflow rank`."""
@@ -23,7 +20,7 @@ def rank_parser() -> jsonargparse.ArgumentParser:
         description="Rank the relaxed crystals of a store by energy: a table (Parquet and CSV) and CIF files named by rank."
     )
     parser.add_argument("store", type=str, help="folder whose proposals `packflow relax` relaxed, finished or not")
-    out = f"folder for the results, must not hold files; if not given, {FOLDER} in the store, which is replaced"
+    out = "folder for the results, must not hold files; if not given, ranked in the store, which is replaced"
     parser.add_argument("--out", type=str, default=None, help=out)
     add_rank_arguments(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
@@ -42,7 +39,7 @@ def add_rank_arguments(parser: jsonargparse.ArgumentParser) -> None:
 def run_rank(args: jsonargparse.Namespace) -> None:
     """`packflow rank`."""
     # the other commands start without what ranks
-    from packflow.pipeline.ranking import rank_store
+    from packflow.pipeline.ranking import FOLDER, rank_store
 
     set_threads(args.threads)
     device = str(device_of(args.device))
@@ -59,7 +56,7 @@ def print_ranking(ranking: Ranking, folder: Path, top: int | None) -> None:
         console.print(table)
     for smiles, gas in ranking.gas.items():
         if gas.problem and gas.n_conformers:
-            console.print(f"no lattice energies of {smiles}: {gas.problem}", highlight=False, markup=False)
+            console.print(f"no lattice energies of {smiles}: {gas.problem}", highlight=False, markup=False, soft_wrap=True)
     if text := reasons_text(ranking.rows):
-        console.print(text, highlight=False, markup=False)
-    console.print(f"written: {folder}/ranking.csv, {folder}/ranking.parquet, {folder}/cifs/", highlight=False, markup=False)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"written: {folder}/ranking.csv, {folder}/ranking.parquet, {folder}/cifs/", highlight=False, markup=False, soft_wrap=True)
