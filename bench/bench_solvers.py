@@ -27,7 +27,7 @@ from packflow.data.dataset import CrystalDataset
 from packflow.data.prepare import PrepareConfig, prepare
 from packflow.flow.draws import Draw
 from packflow.flow.sampler import sample_batches
-from packflow.flow.time_grid import TimeGrid
+from packflow.flow.time_grid import TUNED_LATTICE, TUNED_POSITIONS, TimeGrid
 from packflow.metrics import compare
 from packflow.model import PackFlow
 from packflow.structure import AtomsBatch
@@ -60,7 +60,7 @@ def config_of(case: str) -> SampleConfig:
     solver, steps, *rest = case.split(":")
     precision = "bf16" if rest[-1:] == ["bf16"] else "float32"
     positions, _, lattice = (rest[0] if rest and rest[0] != "bf16" else "linear").partition("/")
-    grids = grid_of(positions), grid_of(lattice or positions)
+    grids = (TUNED_POSITIONS, TUNED_LATTICE) if positions == "tuned" else (grid_of(positions), grid_of(lattice or positions))
     return SampleConfig(int(steps), solver, *grids, precision=precision)  # type: ignore[arg-type]
 
 

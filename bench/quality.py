@@ -24,6 +24,7 @@ from random_cells import random_crystal
 import packflow
 from packflow.data.dataset import CrystalDataset
 from packflow.flow.sampler import SampleConfig
+from packflow.flow.time_grid import LINEAR
 from packflow.metrics import compare, summary
 from packflow.model import PackFlow
 from packflow.structure import AtomsBatch, Crystal
@@ -76,7 +77,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model, dataset = None if args.model == "random" else packflow.load(args.model), CrystalDataset.open(args.dataset)
-    config = SampleConfig(args.n_steps, args.solver)
+    config = SampleConfig(args.n_steps, args.solver, LINEAR, LINEAR)
     tables, bests = [], []
     for number, index in enumerate(references(dataset, args.split, args.kind)[: args.max_molecules]):
         reference = dataset[index]

@@ -19,6 +19,7 @@ import packflow
 from packflow import Checks, Limits, SampleConfig
 from packflow.data.dataset import CrystalDataset
 from packflow.flow.acceptance import Tally
+from packflow.flow.time_grid import LINEAR
 from packflow.flow.validity import flags_of, kinds_of
 
 AT_ONCE = 500
@@ -40,7 +41,7 @@ def of_crystals(dataset: CrystalDataset, limits: Limits) -> dict[str, float]:
 
 def of_proposals(args: argparse.Namespace, dataset: CrystalDataset, limits: Limits) -> dict[str, float]:
     """Samples of a model, and what is left of the flags when flagged ones are replaced."""
-    model, checks, config = packflow.load(args.model), Checks(limits, args.budget), SampleConfig(args.n_steps)
+    model, checks, config = packflow.load(args.model), Checks(limits, args.budget), SampleConfig(args.n_steps, "euler", LINEAR, LINEAR)
     began, proposals = time.perf_counter(), []
     for index in references(dataset, args.split):
         proposals += packflow.sample(model, dataset.template(index), args.n_samples, config=config, checks=checks)

@@ -9,7 +9,7 @@ from packflow.structure import AtomsBatch
 from packflow.structure.cif import cif_text
 
 
-def main(smiles: str = "CC(=O)Oc1ccccc1C(=O)O", n_samples: int = 8, n_steps: int = 50) -> None:
+def main(smiles: str = "CC(=O)Oc1ccccc1C(=O)O", n_samples: int = 8, n_steps: int = 20) -> None:
     """Print a line per proposal, and the CIF of the one with the fewest clashes."""
     template = Template(Molecule.from_smiles(smiles), n_copies=4)
     proposals = packflow.sample(packflow.load(), template, n_samples, seed=0, config=packflow.SampleConfig(n_steps))

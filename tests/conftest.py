@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from packflow.data.prepare import PrepareConfig, prepare
+from packflow.ops import BondedTerms
 from packflow.structure.bonds import TOLERANCE, radii_of
 from packflow.structure.cif import blocks_of
 
@@ -65,6 +66,78 @@ def random_crystals():
         atom_ptr = torch.tensor([0, *counts.cumsum(0).tolist()], dtype=torch.int32)
         radii = torch.tensor([0.31, 0.76, 0.71, 0.66, 1.05], dtype=dtype)
         return positions, cell, atom_ptr, radii[torch.randint(len(radii), (len(positions),), generator=generator)]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def molecular_batch():
+    """A function that makes the arguments of `nonbonded`, by name, for structures of chain molecules that do not overlap.
+
+    Each structure has `n_molecules` chains of `length` atoms, neutral together; the second neighbours along a chain do not interact, the
+    third are scaled. `in_vacuum` are structures that are not periodic.
+    """
+    steps = torch.tensor(list(itertools.product(range(-2, 3), repeat=3)), dtype=torch.float64)
+
+    def place(chain, cell, taken, random):
+        """The chain somewhere in the cell at least 2 Å from all images of what is taken, and its own images; None if it did not fit."""
+        for _ in range(200):
+            rotation = torch.linalg.qr(torch.randn(3, 3, generator=random, dtype=torch.float64)).Q
+            moved = chain @ rotation + torch.rand(3, generator=random, dtype=torch.float64) @ cell
+            others = torch.cat(
+                [(taken[:, None] + steps @ cell).reshape(-1, 3), (moved[:, None] + steps[steps.any(1)] @ cell).reshape(-1, 3)]
+            )
+            if float(torch.cdist(moved, others).min()) > 2.0:
+                return moved
+        return None
+
+    def structure(n_molecules, length, random, volume_per_atom):
+        while True:
+            edge = (volume_per_atom * max(1, n_molecules * length)) ** (1 / 3)
+            cell = edge * (torch.eye(3, dtype=torch.float64) + 0.25 * torch.randn(3, 3, generator=random, dtype=torch.float64))
+            chain = torch.tensor([[0.0, 0.6, 0.0], [0.0, -0.6, 0.3]], dtype=torch.float64)[torch.arange(length) % 2]
+            chain = chain + 1.1 * torch.arange(length)[:, None] * torch.tensor([1.0, 0.0, 0.1], dtype=torch.float64)
+            taken = torch.zeros(0, 3, dtype=torch.float64)
+            for _ in range(n_molecules):
+                moved = place(chain, cell, taken, random)
+                taken = taken if moved is None else torch.cat([taken, moved])
+            if len(taken) == n_molecules * length:
+                return taken, cell
+            volume_per_atom *= 1.1
+
+    def make(shapes, seed=0, in_vacuum=(), volume_per_atom=18.0, n_types=4):
+        random = torch.Generator().manual_seed(seed)
+        made = [structure(*shape, random, volume_per_atom) for shape in shapes]
+        ends = list(itertools.accumulate([n * length for n, length in shapes], initial=0))
+        lengths = [length for n, length in shapes for _ in range(n)]
+        molecule = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths, dtype=torch.int64))
+        n_atoms = len(molecule)
+        charges = 0.3 * torch.randn(n_atoms, generator=random, dtype=torch.float64)
+        for first, last in itertools.pairwise(ends):
+            charges[first:last] -= charges[first:last].mean()
+        index, scale, pointers = [], [], [0]
+        for i in range(n_atoms):
+            for j in range(max(0, i - 3), min(n_atoms, i + 4)):
+                if j != i and molecule[i] == molecule[j]:
+                    index.append(j)
+                    scale.append([0.0, 0.0] if abs(i - j) < 3 else [1.0, 0.75])
+            pointers.append(len(index))
+        radius = 3.0 + torch.rand(2, n_types, n_types, generator=random, dtype=torch.float64)
+        epsilon = 0.001 + 0.004 * torch.rand(2, n_types, n_types, generator=random, dtype=torch.float64)
+        return {
+            "positions": torch.cat([torch.zeros(0, 3, dtype=torch.float64), *(x for x, _ in made)]),
+            "cell": torch.stack([cell for _, cell in made]) if made else torch.zeros(0, 3, 3, dtype=torch.float64),
+            "atom_ptr": torch.tensor(ends, dtype=torch.int32),
+            "periodic": torch.tensor([s not in in_vacuum for s in range(len(shapes))], dtype=torch.bool),
+            "charges": charges,
+            "types": torch.randint(n_types, (n_atoms,), generator=random).int(),
+            "radius": (radius + radius.mT) / 2,
+            "epsilon": (epsilon + epsilon.mT) / 2,
+            "molecule": molecule.int(),
+            "special_ptr": torch.tensor(pointers, dtype=torch.int32),
+            "special_index": torch.tensor(index, dtype=torch.int32),
+            "special_scale": torch.tensor(scale, dtype=torch.float64).reshape(-1, 2),
+        }
 
     return make
 
@@ -129,3 +202,41 @@ def dataset_folder(cif_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("dataset") / "crystals"
     prepare(cif_folder, out, PrepareConfig(fractions=(0.6, 0.2, 0.2)), cif_folder / "table.csv", n_jobs=1, progress=False)
     return out
+
+
+@pytest.fixture(scope="session")
+def random_bonded():
+    """A function that makes positions, atom_ptr and bonded terms of structures of the given sizes, of all kinds, at random.
+
+    Structures of fewer than four atoms have no terms. Atoms of a term are different ones, about 1.5 Å apart.
+    """
+
+    def make(sizes, terms_per_atom=3, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+
+        def between(low, high, *shape):
+            return low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+        counts = torch.tensor(sizes, dtype=torch.int64)
+        positions = between(-1, 1, int(counts.sum()), 3) * counts.double().clamp(min=1).repeat_interleave(counts)[:, None] ** (1 / 3)
+        atom_ptr = torch.tensor([0, *counts.cumsum(0).tolist()], dtype=torch.int32)
+        n_terms = torch.where(counts >= 4, terms_per_atom * counts, 0)
+        first, size = (x.repeat_interleave(n_terms) for x in (atom_ptr[:-1].long(), counts))
+        atoms = torch.stack([torch.randperm(int(n), generator=generator)[:4] for n in size]) if len(size) else torch.zeros(0, 4).long()
+        kind = torch.randint(6, (len(size),), generator=generator, dtype=torch.uint8)
+        by_kind = [  # strengths in eV; lengths, angles or multiplicity and sign
+            [(1, 30), (1, 2), (0, 0), (0, 0), (0, 0)],
+            [(1, 5), (90, 130), (0, 0), (0, 0), (0, 0)],
+            [(1, 5), (1, 1), (-1, -1), (0, 0), (0, 0)],
+            [(-1, 1), (-1, 1), (1, 2), (1, 2), (90, 130)],
+            [(0.1, 1), (0, 0), (0, 0), (0, 0), (0, 0)],
+            [(-0.2, 0.2), (-0.2, 0.2), (-0.2, 0.2), (0, 0), (0, 0)],
+        ]
+        ranges = torch.tensor(by_kind, dtype=torch.float64)[kind.long()]
+        parameters = ranges[..., 0] + (ranges[..., 1] - ranges[..., 0]) * between(0, 1, len(size), 5)
+        square = (kind == 2).nonzero()[::2, 0]
+        parameters[square, 1:3] = torch.tensor([4.0, 1.0], dtype=torch.float64)
+        term_ptr = torch.tensor([0, *n_terms.cumsum(0).tolist()], dtype=torch.int32)
+        return positions, atom_ptr, BondedTerms(kind, (first[:, None] + atoms).int(), parameters, term_ptr)
+
+    return make

@@ -46,6 +46,15 @@ def test_sample(weights, tmp_path, capfd):
 LENIENT = ("--max-clash", "100", "--min-bonds-valid", "0", "--min-density", "0", "--max-density", "100")
 
 
+def test_sample_clean(weights, tmp_path, capfd):
+    assert sample(weights, tmp_path / "c", "NC(N)=O", "--n-copies", "2", "--n-samples", "6", "--seed", "4", *LENIENT, "--clean") == 0
+    rows = pq.read_table(tmp_path / "c" / "proposals.parquet").to_pylist()
+    moved = [row["clean_displacement"] for row in rows if row["clean_displacement"] is not None]
+    assert moved
+    printed = " ".join(capfd.readouterr().out.split())
+    assert f"cleaned {len(moved)} of 6 proposals, which moved their atoms by {sum(moved) / len(moved):.2f} Å (rms) in the mean" in printed
+
+
 def test_sample_valid_only(weights, tmp_path, capfd):
     words = ("NC(N)=O", "--n-copies", "2", "--n-samples", "8", "--seed", "4", *LENIENT)
     assert sample(weights, tmp_path / "all", *words) == 0
@@ -68,6 +77,7 @@ def test_sample_valid_only(weights, tmp_path, capfd):
     assert run["checks"] == {
         "limits": {"max_clash": 100, "min_bonds_valid": 0, "min_density": 0, "max_density": 100},
         "budget": 20,
+        "clean": False,
     }
 
 

@@ -10,10 +10,13 @@ PYBIND11_MODULE(_C, m) {
   m.def("cuda_built", &packflow::cuda::built, "Whether the CUDA kernels were compiled in.");
   bind_amd(m);
   bind_bond_attention(m);
+  bind_bonded(m);
   bind_check(m);
   bind_clash(m);
+  bind_ewald(m);
   bind_min_image(m);
   bind_neighbors(m);
+  bind_nonbonded(m);
   bind_ode(m);
   bind_pair_refinement(m);
   bind_rdf(m);

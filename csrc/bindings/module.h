@@ -10,10 +10,13 @@
 // One function per op adds its entries to the module.
 void bind_amd(pybind11::module_& m);
 void bind_bond_attention(pybind11::module_& m);
+void bind_bonded(pybind11::module_& m);
 void bind_check(pybind11::module_& m);
 void bind_clash(pybind11::module_& m);
+void bind_ewald(pybind11::module_& m);
 void bind_min_image(pybind11::module_& m);
 void bind_neighbors(pybind11::module_& m);
+void bind_nonbonded(pybind11::module_& m);
 void bind_ode(pybind11::module_& m);
 void bind_pair_refinement(pybind11::module_& m);
 void bind_rdf(pybind11::module_& m);

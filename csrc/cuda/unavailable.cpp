@@ -2,10 +2,13 @@
 #include <stdexcept>
 
 #include "packflow/amd.h"
+#include "packflow/bonded.h"
 #include "packflow/clash.h"
 #include "packflow/cuda_built.h"
+#include "packflow/ewald.h"
 #include "packflow/min_image.h"
 #include "packflow/neighbors.h"
+#include "packflow/nonbonded.h"
 #include "packflow/ode.h"
 #include "packflow/rdf.h"
 
@@ -21,6 +24,8 @@ namespace {
 }  // namespace
 
 bool built() { return false; }
+
+void bonded(const BondedBatch&, const BondedGather&, void*) { unavailable(); }
 
 template <class Real>
 void clash(const CrystalView<Real>&, const Real*, double, uint8_t*, void*) {
@@ -70,6 +75,10 @@ void min_image(const CrystalView<Real>&, const int64_t*, int64_t, Real*, void*) 
 }
 template void min_image(const CrystalView<float>&, const int64_t*, int64_t, float*, void*);
 template void min_image(const CrystalView<double>&, const int64_t*, int64_t, double*, void*);
+
+void ewald(const EwaldInput&, const EwaldOutput&, const EwaldWaves&, void*) { unavailable(); }
+
+void nonbonded(const NonbondedInput&, const NonbondedList&, const NonbondedOutput&, double*, void*) { unavailable(); }
 
 template <class Real>
 void ode(const OdeBatch<Real>&, bool, void*) {

@@ -17,12 +17,17 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # Functions of each .cu file.
 OPS = {
     "amd": ["amd", "pdd"],
+    "bonded": ["bonded"],
     "clash": ["clash"],
+    "ewald": ["ewald"],
     "min_image": ["min_image"],
     "neighbors": ["count_neighbors", "write_neighbors"],
+    "nonbonded": ["nonbonded"],
     "ode": ["ode"],
     "rdf": ["rdf"],
 }
+# Functions that are no templates.
+FLOAT64_ONLY = {"bonded", "ewald", "nonbonded"}
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +55,7 @@ def emulated_op(emulate, tmp_path_factory):
     @functools.cache
     def compile_op(op, sanitize=False, change=None):
         folder = tmp_path_factory.mktemp(op)
-        entries = "".join(f"EMULATED({function})\n" for function in OPS[op])
+        entries = "".join(f"EMULATED{'_FLOAT64' if function in FLOAT64_ONLY else ''}({function})\n" for function in OPS[op])
         source = folder / "entry.cpp"
         source.write_text(f'#include "cuda/{op}.cu"\n#include "entry.h"\n{entries}')
         if change is None:

@@ -27,6 +27,10 @@ void run(void (*function)(Parameters...), void** arguments, int order) {
   call(function, arguments, std::index_sequence_for<Parameters...>());
 }
 
+/// A function that is no template: its numbers are double.
+#define EMULATED_FLOAT64(function) \
+  extern "C" void function##_float64(void** arguments, int order) { run(packflow::cuda::function, arguments, order); }
+
 #define EMULATED(function)                                          \
   extern "C" void function##_float32(void** arguments, int order) { \
     run(packflow::cuda::function<float>, arguments, order);         \

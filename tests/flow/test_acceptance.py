@@ -12,6 +12,8 @@ from packflow.flow.draws import Draw, draws_of, generator_of
 from packflow.flow.sampler import Proposal, SampleConfig, sample, sample_batch, sample_batches
 from packflow.flow.validity import Limits, flags_of
 from packflow.model import ModelConfig, PackFlow
+from packflow.proposal_table import proposal_of, rows_of
+from packflow.relax.clean import clean_crystals
 from packflow.structure import Crystal, FlowSpace, Molecule, Template
 
 CO2 = Template(Molecule.from_smiles("O=C=O"), 1)
@@ -136,3 +138,22 @@ def test_tallies_add_up():
 def test_no_budget(budget):
     with pytest.raises(InputError, match=f"budget must be at least 1 sample of a proposal, got {budget}"):
         Checks(budget=budget)
+
+
+def test_samples_are_cleaned_before_they_are_judged(model):
+    """What is kept is the cleaned crystal, and it says how far it was moved."""
+    plain, cleaned = (sample(model, UREA, 8, 4, SampleConfig(3), checks=Checks(clean=clean)) for clean in (False, True))
+    good = [(p, q) for p, q in zip(plain, cleaned, strict=True) if not p.problem]
+    assert 0 < len(good) < 8
+    crystals, report = clean_crystals([p.crystal for p, _ in good])
+    for (p, q), crystal, displacement in zip(good, crystals, report.displacement.tolist(), strict=True):
+        assert p.cleaning is None
+        np.testing.assert_array_equal(q.crystal.positions, crystal.positions)
+        assert (q.cleaning.displacement, q.flag) == (displacement, flags_of([crystal], Limits())[0])
+    assert all(p.cleaning is None for p in cleaned if p.problem)
+    tally = Tally.of(cleaned)
+    assert tally.n_cleaned == sum(report.changed.tolist()) > 0
+    assert tally.n_unclean == sum(not f for f in report.finished.tolist())
+    assert f"cleaned {tally.n_cleaned} of 8 proposals, which moved their atoms by {tally.moved / tally.n_cleaned:.2f} Å" in tally.text(1)
+    rows = rows_of(cleaned)
+    assert [proposal_of(row).cleaning for row in rows] == [p.cleaning for p in cleaned]

@@ -84,7 +84,7 @@ def test_placed_as_rdkit_does_copy_by_copy(smiles):
     crystal = packing(smiles)
     structure = hydrogenated(crystal, turn=False).structure
     expected = [alone(smiles, copy) for copy in crystal.positions.reshape(3, -1, 3)]
-    assert np.array_equal(structure.positions, np.concatenate([mol.GetConformer().GetPositions() for mol in expected]))
+    assert np.abs(structure.positions - np.concatenate([mol.GetConformer().GetPositions() for mol in expected])).max() < 1e-8
     assert full_numbers(crystal.template).tolist() == [a.GetAtomicNum() for mol in expected for a in mol.GetAtoms()]
     assert np.array_equal(structure.cell, crystal.cell)
 
@@ -115,7 +115,7 @@ def test_bonds_that_rdkit_makes_too_short(smiles, length):
         ours, rdkits = x[:, h] - x[:, table.bearer[h]], expected[:, h] - expected[:, table.bearer[h]]
         on_carbon = table.numbers[table.bearer[h]] == 6
         wanted = rdkits if on_carbon else length * rdkits / np.linalg.norm(rdkits, axis=1, keepdims=True)
-        assert np.abs(ours - wanted).max() < 1e-12
+        assert np.abs(ours - wanted).max() < 1e-8
 
 
 def test_many_molecules_at_once_are_as_each_alone():
@@ -133,7 +133,7 @@ def test_nothing_in_nothing_out():
     assert add_hydrogens([]) == []
 
 
-@pytest.mark.parametrize("cod", ["2022073", "4037663", "2007371", "4116140", "7238218"])
+@pytest.mark.parametrize("cod", ["2022073", "4037663", "2007371", "4116140", "7238218", "1511801", "2203632", "7221763"])
 def test_order_and_image_of_molecules_do_not_matter(measured, cod):
     """Dense packings with hydrogen bonds: each rotor has others to mind, and symmetry makes many of equal cost."""
     crystal = measured[cod]
@@ -146,6 +146,20 @@ def test_order_and_image_of_molecules_do_not_matter(measured, cod):
     assert np.abs(found.structure.positions.reshape(n, -1, 3) - placed).max() < 1e-9
     assert found.n_turned == expected.n_turned
     assert np.allclose(np.sort(found.clash_distances), np.sort(expected.clash_distances))
+
+
+def test_rounding_does_not_decide_where_methyls_are():
+    """A molecule in a plane of the frame: RDKit itself turns the methyls of some copies, by what is left of a zero."""
+    acetone = np.array([[0, -1.29, -0.7], [0, 0, 0.1], [0, 1.29, -0.7], [0, 0, 1.32]])
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 400, (200, 1, 3))
+    template = Template(Molecule.from_smiles("CC(C)=O"), 200)
+    noisy = acetone + places + rng.normal(scale=3e-14, size=(200, 4, 3))
+    crystal = Crystal(template, noisy.reshape(-1, 3), np.array([500.0, 500, 500, 90, 90, 90]))
+    copies = hydrogenated(crystal, turn=False).structure.positions.reshape(200, -1, 3) - places
+    assert np.abs(copies - copies[0]).max() < 1e-8
+    by_rdkit = [alone("CC(C)=O", x).GetConformer().GetPositions() - place for x, place in zip(noisy, places, strict=True)]
+    assert np.abs(np.array(by_rdkit) - by_rdkit[0]).max() > 1
 
 
 def test_same_bits_every_time(measured):

@@ -148,12 +148,11 @@ def test_hydrogen_bond_within_a_molecule():
 
 
 def facing(smiles: str, toward: int, distance: float, seed: int = 1):
-    """Two copies in a roomy cell: a heavy atom of the second, `toward`, is `distance` Å beyond the first polar hydrogen's place."""
+    """Two copies in a roomy cell: a heavy atom of the second, `toward`, is `distance` Å beyond a hydrogen of the last rotor."""
     x = embedded(smiles, seed)
     table = hydrogen_table(smiles)
     full = by_copy(hydrogenated(in_box(smiles, [x]), turn=False))[0]
-    rotor = int(np.nonzero(np.diff(np.r_[table.rotors.periods, 0]) != 0)[0][-1]) if len(table.rotors.centers) else 0
-    h, center = int(table.rotors.first[rotor]), int(table.rotors.centers[rotor])
+    h, center = int(table.rotors.first[-1]), int(table.rotors.centers[-1])
     along = (full[h] - full[center]) / np.linalg.norm(full[h] - full[center])
     other = x - x[toward]
     # the second molecule lies beyond its atom, seen from the first

@@ -1,4 +1,4 @@
-"""The `packflow` command: prepare a dataset, train, convert weights, sample proposals, relax and rank them, judge structures."""
+"""The `packflow` command: prepare a dataset, train, convert weights, sample, relax and rank proposals, judge structures, measure the machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import jsonargparse
 
+from packflow.cli.bench_machine import bench_machine_parser, run_bench_machine
 from packflow.cli.convert import convert_parser, run_convert
 from packflow.cli.export import export_parser, run_export
 from packflow.cli.metrics import metrics_parser, run_metrics
@@ -58,5 +59,6 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
     commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
+    commands.add_subcommand("bench-machine", bench_machine_parser(), help="measure how fast this machine samples")
     work = {"sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}
-    return parser, work | {"metrics": run_metrics, "prepare": run_prepare, "convert": run_convert}
+    return parser, work | {"metrics": run_metrics, "prepare": run_prepare, "convert": run_convert, "bench-machine": run_bench_machine}

@@ -10,7 +10,7 @@ from packflow.cli.campaign import add_campaign_arguments, check_campaign_argumen
 from packflow.errors import InputError
 from packflow.flow.acceptance import BUDGET, Checks
 from packflow.flow.sampler import SampleConfig
-from packflow.flow.time_grid import TimeGrid
+from packflow.flow.time_grid import TUNED_LATTICE, TUNED_POSITIONS, TimeGrid
 from packflow.flow.validity import Limits
 from packflow.model.pretrained import load
 from packflow.pipeline.proposals import sample_to_folder
@@ -40,11 +40,11 @@ def sample_parser() -> jsonargparse.ArgumentParser:
 def add_solver_arguments(parser: jsonargparse.ArgumentParser) -> None:
     """The fields of SampleConfig."""
     defaults = SampleConfig()
-    grid = "linear, quadratic, exponential or power:P for (1 - k/n)^P"
+    grid = "tuned, linear, quadratic, exponential or power:P for (1 - k/n)^P"
     parser.add_argument("--n-steps", type=int, default=defaults.n_steps, help="steps from noise to data")
     parser.add_argument("--solver", type=str, default=defaults.solver, help="euler, heun (two evaluations a step), ab2 or multistep")
-    parser.add_argument("--grid-positions", type=str, default="linear", help=f"times of the positions: {grid}")
-    parser.add_argument("--grid-lattice", type=str, default="linear", help="times of the lattice, likewise")
+    parser.add_argument("--grid-positions", type=str, default="tuned", help=f"times of the positions: {grid}")
+    parser.add_argument("--grid-lattice", type=str, default="tuned", help="times of the lattice, likewise")
     parser.add_argument("--tempering", type=float, default=defaults.tempering, help="above 1: nearer to the likeliest, less varied")
     parser.add_argument("--width", type=float, default=defaults.width, help="of the tempering, see docs/sampling.md")
     parser.add_argument("--eta", type=float, default=defaults.eta, help="noise added in each step, 1 as in ancestral sampling; euler only")
@@ -56,6 +56,7 @@ def add_validity_arguments(parser: jsonargparse.ArgumentParser) -> None:
     limits = Limits()
     parser.add_argument("--valid-only", action="store_true", help="replace proposals that are flagged by fresh samples")
     parser.add_argument("--budget", type=int, default=BUDGET, help="samples of a proposal, at most, with --valid-only")
+    parser.add_argument("--clean", action="store_true", help="mend bonds, clashes and cell of each sample; says how far")
     parser.add_argument("--max-clash", type=float, default=limits.max_clash, help="flagged above: percent of the atoms in clash")
     parser.add_argument("--min-bonds-valid", type=float, default=limits.min_bonds_valid, help="flagged below: percent of valid bonds")
     parser.add_argument("--min-density", type=float, default=limits.min_density, help="flagged below: g/cm3, with hydrogens")
@@ -71,17 +72,20 @@ def checks_of(args: jsonargparse.Namespace) -> Checks:
     limits = Limits(args.max_clash, args.min_bonds_valid, args.min_density, args.max_density)
     if not args.valid_only and args.budget != BUDGET:
         raise InputError(f"--budget is for --valid-only, got --budget {args.budget} without it")
-    return Checks(limits, args.budget if args.valid_only else 1)
+    return Checks(limits, args.budget if args.valid_only else 1, args.clean)
 
 
 def config_of(args: jsonargparse.Namespace) -> SampleConfig:
     """The solver that the arguments describe."""
-    grids = grid_of("grid-positions", args.grid_positions), grid_of("grid-lattice", args.grid_lattice)
-    return SampleConfig(args.n_steps, args.solver, *grids, args.tempering, args.width, args.eta, args.precision)
+    positions = grid_of("grid-positions", args.grid_positions, TUNED_POSITIONS)
+    lattice = grid_of("grid-lattice", args.grid_lattice, TUNED_LATTICE)
+    return SampleConfig(args.n_steps, args.solver, positions, lattice, args.tempering, args.width, args.eta, args.precision)
 
 
-def grid_of(name: str, text: str) -> TimeGrid:
-    """A time grid from its name, as "linear" or "power:2.5"."""
+def grid_of(name: str, text: str, tuned: TimeGrid) -> TimeGrid:
+    """A time grid from its name, as "tuned", "linear" or "power:2.5"."""
+    if text == "tuned":
+        return tuned
     kind, _, power = text.partition(":")
     if not power:
         return TimeGrid(kind)  # type: ignore[arg-type]

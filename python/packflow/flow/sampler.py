@@ -15,9 +15,10 @@ from packflow.flow.acceptance import Checks, accepted
 from packflow.flow.draws import Draw, draws_of, in_batches
 from packflow.flow.memory import check_memory, fitting, is_out_of_memory
 from packflow.flow.solvers import SolverName, Stage, solver_stages
-from packflow.flow.time_grid import LINEAR, TimeGrid
+from packflow.flow.time_grid import TUNED_LATTICE, TUNED_POSITIONS, TimeGrid
 from packflow.flow.trajectory import Precision, Trajectory
 from packflow.model import PackFlow
+from packflow.relax.clean_report import Cleaning
 from packflow.structure import Crystal, CrystalBatch, Template
 from packflow.structure.lattice import min_height, volume
 
@@ -29,7 +30,7 @@ StepCallback = Callable[[int], None]
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How the flow is integrated, see `packflow.flow.solvers.solver_stages`.
+    """How the flow is integrated, see `packflow.flow.solvers.solver_stages`; the paper does it by 50 steps of "euler" on linear grids.
 
     Attributes:
         n_steps: steps from noise to data.
@@ -42,10 +43,10 @@ class SampleConfig:
         precision: of the network's matrix products; positions, lattice and refinements are float32 always.
     """
 
-    n_steps: int = 50
-    solver: SolverName = "euler"
-    grid_positions: TimeGrid = LINEAR
-    grid_lattice: TimeGrid = LINEAR
+    n_steps: int = 20
+    solver: SolverName = "multistep"
+    grid_positions: TimeGrid = TUNED_POSITIONS
+    grid_lattice: TimeGrid = TUNED_LATTICE
     tempering: float = 1.0
     width: float = 1.0
     eta: float = 0.0
@@ -73,6 +74,7 @@ class Proposal:
     flag:     why it is implausible, see `packflow.flow.validity.flags_of`, or its problem; empty if it is not, or was not judged.
     attempt:  0, or which sample in place of a flagged one it is, see `packflow.flow.acceptance.accepted`.
     rejected: flags of the other samples of this index.
+    cleaning: what a clean-up did to it; none if there was no clean-up, or nothing to clean.
     """
 
     crystal: Crystal
@@ -82,6 +84,7 @@ class Proposal:
     flag: str = ""
     attempt: int = 0
     rejected: tuple[str, ...] = ()
+    cleaning: Cleaning | None = None
 
 
 def sample(

@@ -11,6 +11,8 @@ from packflow.structure.molecule import heavy_atom_mol
 
 # conformers of one call, to bound the memory
 COPIES_AT_ONCE = 512
+# digits of Å that RDKit sees
+DIGITS = 9
 # Å; RDKit's radii make these bonds to hydrogen 0.2 Å too short (silane and phosphine by electron diffraction and microwaves)
 LENGTHENED = {14: 1.48, 15: 1.42}
 
@@ -31,7 +33,8 @@ def place_hydrogens(
 
     Each copy is a conformer, flagged 3-D, of the molecule that the SMILES states: valences and stereochemistry are not perceived again.
     Bonds of silicon and phosphorus to hydrogen are then made as long as they are. Where three bonds of a stereocentre lie in a plane, the
-    side of its hydrogen is RDKit's guess.
+    side of its hydrogen is RDKit's guess. Where a bond lies in a plane of the frame, what is left of a zero decides how RDKit turns a
+    methyl, so it sees each copy from its first atom, rounded to 1e-9 Å: the same wherever the molecule is.
 
     Args:
         smiles: Of the molecule.
@@ -46,13 +49,14 @@ def place_hydrogens(
 
 def _place(mol: Chem.Mol, heavy: np.ndarray) -> np.ndarray:
     conformers = Chem.Mol(mol)
-    for copy in np.ascontiguousarray(heavy, dtype=np.float64):
+    origin = heavy[:, :1]
+    for copy in np.ascontiguousarray(np.round(heavy - origin, DIGITS), dtype=np.float64):
         conformer = Chem.Conformer(len(copy))
         conformer.Set3D(True)
         conformer.SetPositions(copy)
         conformers.AddConformer(conformer)
     full = Chem.AddHs(conformers, addCoords=True)
-    positions = np.stack([conformer.GetPositions() for conformer in full.GetConformers()])
+    positions = np.stack([conformer.GetPositions() for conformer in full.GetConformers()]) + origin
     # the numbers that came, to the last bit
     positions[:, : heavy.shape[1]] = heavy
     for bond in full.GetBonds():

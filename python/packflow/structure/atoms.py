@@ -57,19 +57,19 @@ class AtomsBatch:
     @classmethod
     def from_crystals(cls, crystals: Sequence[Crystal]) -> AtomsBatch:
         """Join crystals along the atom axis, in their order; float64. Impossible lattices give cells of NaN."""
-        return cls.join(
-            [
-                cls(
-                    atomic_numbers=torch.from_numpy(c.template.atomic_numbers),
-                    positions=torch.from_numpy(c.positions),
-                    cell=_cell_of(torch.from_numpy(c.lattice))[None],
-                    atom_ptr=torch.tensor([0, c.template.n_atoms], dtype=torch.int32),
-                    bond_index=torch.from_numpy(c.template.bond_index),
-                    has_bonds=torch.ones(1, dtype=torch.bool),
-                    n_hydrogens=torch.from_numpy(c.template.atom_features[:, HYDROGENS].astype(np.int64)),
-                )
-                for c in crystals
-            ]
+        if not crystals:
+            return cls._empty()
+        templates = [c.template for c in crystals]
+        atom_ptr = np.cumsum([0, *(t.n_atoms for t in templates)])
+        bonds = [t.bond_index + first for t, first in zip(templates, atom_ptr[:-1], strict=True)]
+        return cls(
+            atomic_numbers=torch.from_numpy(np.concatenate([t.atomic_numbers for t in templates])),
+            positions=torch.from_numpy(np.concatenate([c.positions for c in crystals])),
+            cell=_cell_of(torch.from_numpy(np.stack([c.lattice for c in crystals]))),
+            atom_ptr=torch.from_numpy(atom_ptr.astype(np.int32)),
+            bond_index=torch.from_numpy(np.concatenate(bonds, axis=1)),
+            has_bonds=torch.ones(len(crystals), dtype=torch.bool),
+            n_hydrogens=torch.from_numpy(np.concatenate([t.atom_features[:, HYDROGENS] for t in templates]).astype(np.int64)),
         )
 
     @classmethod

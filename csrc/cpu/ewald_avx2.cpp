@@ -1,0 +1,2 @@
+#define PACKFLOW_ISA avx2
+#include "ewald_kernel.inl"

@@ -1,0 +1,2 @@
+#define PACKFLOW_ISA avx512
+#include "ewald_kernel.inl"

@@ -1,0 +1,2 @@
+#define PACKFLOW_ISA baseline
+#include "ewald_kernel.inl"

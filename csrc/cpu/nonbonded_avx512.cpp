@@ -1,0 +1,2 @@
+#define PACKFLOW_ISA avx512
+#include "nonbonded_kernel.inl"

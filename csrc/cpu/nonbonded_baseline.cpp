@@ -1,0 +1,2 @@
+#define PACKFLOW_ISA baseline
+#include "nonbonded_kernel.inl"
