@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import gemmi
@@ -25,7 +25,6 @@ from packflow.structure.symmetry import Symmetry, symmetry_of
 
 # atoms whose bonds are looked at together
 ATOMS_AT_ONCE = 20_000
-NO_NUMBERS = np.full(6, np.nan)
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,16 @@ class Candidate:
     seed: int | None = None
     problem: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse structures of another template."""
+        for name, structure in (("relaxed", self.relaxed and self.relaxed.structure), ("before", self.before)):
+            if structure and _key(structure.template) != _key(self.template):
+                raise ValueError(f"{name} of {self.name!r} must have the template {_key(self.template)}, got {_key(structure.template)}")
+
+
+def _key(template: Template) -> tuple[str, int]:
+    return template.molecule.smiles, template.n_copies
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -71,7 +80,7 @@ class Checked:
     reason: str
     energy: float = np.nan
     density: float = np.nan
-    lattice: np.ndarray = NO_NUMBERS
+    lattice: np.ndarray = field(default_factory=lambda: np.full(6, np.nan))
     worst_bond_error: float = np.nan
     n_invalid_heavy: int = -1
     n_invalid_hydrogen: int = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
@@ -93,7 +94,7 @@ def conformers(smiles: str, config: ConformerConfig | None = None) -> list[FullS
     config = config or ConformerConfig()
     mol = Chem.Mol(full_mol(smiles))
     template = Template(Molecule.from_smiles(smiles), 1)
-    parameters = rdDistGeom.ETKDGv3()
+    parameters: Any = rdDistGeom.ETKDGv3()  # its attributes have wrong types in RDKit's stubs
     parameters.randomSeed = config.seed + 1  # RDKit multiplies it by the number of the conformer: 0 would make them all equal
     wanted = config.n_conformers or n_conformers_of(smiles)
     with BlockLogs():
