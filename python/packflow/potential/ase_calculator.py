@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def to_ase(structure: FullStructure) -> Atoms:
 class PotentialCalculator(Calculator):
     """Energy, forces and stress of the atoms of one structure; of a structure in vacuum the stress is zero."""
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
+    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012, as ASE declares it
 
     def __init__(self, potential: Potential, structure: FullStructure) -> None:
         """Look up parameters.

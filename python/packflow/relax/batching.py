@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from packflow.potential.interface import Potential, Prepared
-from packflow.relax.packed import Axis, atom_rows, join, take
+from packflow.relax.packed import Axis, join, take
 from packflow.relax.symmetry import Operations, Symmetrizer, symmetrized
 from packflow.structure.full import FullBatch, FullStructure
 
@@ -28,7 +28,9 @@ class Last:
     stress:          [n_structures, 3, 3] eV/Å3.
     """
 
-    positions: Tensor = atom_rows()
+    ATOM_ROWS: ClassVar = ("positions",)
+
+    positions: Tensor
     cell: Tensor
     energy: Tensor
     max_force: Tensor
@@ -54,10 +56,12 @@ class Rows:
     last:       see `Last`.
     """
 
+    ATOM_ROWS: ClassVar = ("movable",)
+
     row: Tensor
     state: Any
     start_cell: Tensor
-    movable: Tensor = atom_rows()
+    movable: Tensor
     n_steps: Tensor
     stopped: Tensor
     last: Last

@@ -17,12 +17,12 @@ is turning the molecules.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from packflow.relax.packed import Axis, atom_rows, rows_times
+from packflow.relax.packed import Axis, rows_times
 
 CellFilter = Literal["fixed", "unit_cell", "frechet", "molecular"]
 
@@ -35,7 +35,9 @@ class Coordinates:
     cell:  [n_structures, 3, 3], N F or N U, without unit; forces in eV. Forces are zero where the cell is fixed.
     """
 
-    atoms: Tensor = atom_rows()
+    ATOM_ROWS: ClassVar = ("atoms",)
+
+    atoms: Tensor
     cell: Tensor
 
     def plus(self, step: Coordinates) -> Coordinates:
@@ -55,6 +57,20 @@ class Coordinates:
         return torch.maximum(axis.max(self.atoms.norm(dim=1)), self.cell.norm(dim=2).amax(1))
 
 
+def exponential(matrices: Tensor) -> Tensor:
+    """exp of matrices of norms up to about one, by a Taylor series of a sixteenth; the same bits in any batch. [n, m, m]
+
+    `torch.linalg.matrix_exp` takes as many terms as the batch lets it and is off by 1e-10 for strains.
+    """
+    identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device).expand_as(matrices)
+    scaled, total = matrices / 16.0, identity
+    for k in range(12, 0, -1):
+        total = identity + scaled @ total / k
+    for _ in range(4):
+        total = total @ total
+    return total
+
+
 def start(cell_filter: CellFilter, positions: Tensor, cell: Tensor, sizes: Tensor) -> Coordinates:
     """Coordinates of structures where they begin. [n_atoms, 3], [n_structures, 3, 3], [n_structures]"""
     identity = torch.eye(3, dtype=cell.dtype, device=cell.device).expand_as(cell)
@@ -65,7 +81,7 @@ def start(cell_filter: CellFilter, positions: Tensor, cell: Tensor, sizes: Tenso
 def deformation(cell_filter: CellFilter, coordinates: Coordinates, sizes: Tensor) -> Tensor:
     """F of each structure. [n_structures, 3, 3]"""
     scaled = coordinates.cell / sizes.to(coordinates.cell.dtype)[:, None, None]
-    return scaled if cell_filter == "unit_cell" else torch.linalg.matrix_exp(scaled)
+    return scaled if cell_filter == "unit_cell" else exponential(scaled)
 
 
 def geometry(
@@ -124,12 +140,14 @@ def generalized_forces(
         return Coordinates(forces, torch.zeros_like(cell))
     deformed = deformation(cell_filter, coordinates, axis.sizes)
     strained = deformed[axis.owner]
-    virial = -torch.linalg.det(cell).abs()[:, None, None] * stress
+    volume = torch.linalg.det(cell).abs()[:, None, None]
+    virial = -volume * stress
     if cell_filter == "molecular":
         mean_force = molecules.mean(forces)[molecules.owner]
         on_atoms = forces - mean_force + rows_times(mean_force, strained)
         arm = coordinates.atoms - molecules.mean(coordinates.atoms)[molecules.owner]
-        virial = virial - axis.sum(forces[:, :, None] * arm[:, None, :])
+        # nothing strains a molecule in vacuum
+        virial = torch.where(volume > 0.0, virial - axis.sum(forces[:, :, None] * arm[:, None, :]), 0.0)
     else:
         on_atoms = rows_times(forces, strained)
     on_cell = virial @ torch.linalg.inv(deformed).mT
@@ -137,7 +155,7 @@ def generalized_forces(
     if cell_filter != "unit_cell":
         transposed = (coordinates.cell / factor).mT
         block = torch.cat([torch.cat([transposed, on_cell], 2), torch.cat([torch.zeros_like(cell), transposed], 2)], 1)
-        on_cell = torch.linalg.matrix_exp(block)[:, :3, 3:]
+        on_cell = exponential(block)[:, :3, 3:]
     if cell_filter == "molecular":
         on_cell = (on_cell + on_cell.mT) / 2.0
     return Coordinates(on_atoms, on_cell / factor)

@@ -8,12 +8,13 @@ they bend (the idea of Packwood et al., J. Chem. Phys. 2016, 144, 164109, with r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from packflow.relax.cell_filter import CellFilter, Coordinates
-from packflow.relax.packed import Axis, atom_rows, choose
+from packflow.relax.packed import Axis, choose
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,11 @@ class Memory:
     inverse:                   [n_structures, memory], 1 / (step · change), zero where there is none.
     """
 
-    step_atoms: Tensor = atom_rows()
+    ATOM_ROWS: ClassVar = ("step_atoms", "change_atoms")
+
+    step_atoms: Tensor
     step_cell: Tensor
-    change_atoms: Tensor = atom_rows()
+    change_atoms: Tensor
     change_cell: Tensor
     inverse: Tensor
 

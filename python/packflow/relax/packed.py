@@ -1,13 +1,14 @@
 """Sums over the atoms of each structure, and rows of a state that belong to some structures.
 
+A state is a frozen dataclass of tensors with one row per structure, or one row per atom if named in its `ATOM_ROWS`, or of such states.
 Everything here gives a structure the same bits whatever stands beside it in the batch (on the CPU; a GPU adds in any order).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,11 +16,6 @@ from torch import Tensor
 from packflow.structure.full import FullBatch, atoms_of
 
 State = TypeVar("State")
-
-
-def atom_rows() -> Any:  # noqa: ANN401, as dataclasses.field
-    """A tensor field of a state with one row per atom; fields without it have one row per structure."""
-    return field(metadata={"axis": "atoms"})
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,8 @@ def _each_tensor(states: Sequence[State], change: Callable[[str, list[Tensor]], 
     new = {}
     for f in fields(first):  # type: ignore[arg-type]
         values = [getattr(state, f.name) for state in states]
-        new[f.name] = _each_tensor(values, change) if is_dataclass(values[0]) else change(f.metadata.get("axis", "structures"), values)
+        axis = "atoms" if f.name in getattr(first, "ATOM_ROWS", ()) else "structures"
+        new[f.name] = _each_tensor(values, change) if is_dataclass(values[0]) else change(axis, values)
     return replace(first, **new)  # type: ignore[type-var]
 
 
@@ -87,7 +84,7 @@ def take(state: State, structures: Tensor, atoms: Tensor) -> State:
     """The rows of a state that belong to some structures, as they are.
 
     Args:
-        state: A frozen dataclass of tensors, or of such dataclasses; per atom where declared with `atom_rows`.
+        state: As above.
         structures: [n] int64
         atoms: Rows of their atoms, from `Axis.atoms`. [n_atoms]
     """

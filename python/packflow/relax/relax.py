@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -41,7 +40,7 @@ class RelaxConfig:
     compact_share:      structures that are done are taken out when they hold this share of the atoms.
     """
 
-    optimizer: lbfgs.LbfgsConfig | fire.FireConfig = lbfgs.LbfgsConfig()
+    optimizer: lbfgs.LbfgsConfig | fire.FireConfig = field(default_factory=lbfgs.LbfgsConfig)
     cell: CellFilter = "molecular"
     moving: Literal["all", "hydrogens"] = "all"
     fmax: float = 0.05

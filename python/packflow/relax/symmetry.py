@@ -96,9 +96,11 @@ class Symmetrizer:
         self.structure = torch.repeat_interleave(torch.arange(len(operations), device=device), counts)
         self.weight = 1.0 / counts.double()
         # of every operation and atom: the operation, the atom, and where it is moved to
-        self.operation = tensor([np.repeat(np.arange(len(x.image)) + f, x.image.shape[1]) for x, f in zip(operations, first)], none)
-        self.source = tensor([np.tile(np.arange(x.image.shape[1]) + b, len(x.image)) for x, b in zip(operations, begins)], none)
-        self.target = tensor([x.image.ravel() + b for x, b in zip(operations, begins)], none)
+        numbered = zip(operations, first, strict=True)
+        self.operation = tensor([np.repeat(np.arange(len(x.image)) + f, x.image.shape[1]) for x, f in numbered], none)
+        placed = list(zip(operations, begins, strict=True))
+        self.source = tensor([np.tile(np.arange(x.image.shape[1]) + b, len(x.image)) for x, b in placed], none)
+        self.target = tensor([x.image.ravel() + b for x, b in placed], none)
         self.axis = axis
 
     def forces(self, forces: Tensor) -> Tensor:
