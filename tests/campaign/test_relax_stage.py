@@ -24,6 +24,7 @@ from packflow.flow.sampler import Proposal
 from packflow.pipeline.proposals import sample_to_folder
 from packflow.potential import Mmff
 from packflow.potential.lennard_jones import LennardJones
+from packflow.potential.mmff_parameters import UntypedError, mmff_parameters
 from packflow.proposal_table import crystal_of, rows_of, template_of
 from packflow.relax.fire import FireConfig
 from packflow.relax.relax import RelaxConfig
@@ -233,12 +234,12 @@ def test_where_there_is_nothing(sampled, tmp_path):
         relax_store(tmp_path / "mine", POTENTIAL)
     with pytest.raises(InputError, match="holds no relaxed proposals: call packflow relax"):
         read_relaxed(sampled)
+    with pytest.raises(InputError, match="potential must be one of mmff"):
+        relax_store(sampled, "magic")
     for path in list(shard_paths(sampled)):
         path.unlink()
     with pytest.raises(InputError, match="holds no proposals yet"):
         relax_store(sampled, POTENTIAL)
-    with pytest.raises(InputError, match="potential must be one of mmff"):
-        relax_store(sampled, "magic")
     assert not (sampled / "relaxed").exists()
 
 
@@ -271,13 +272,11 @@ def test_units_of_a_folder(model, tmp_path):
     assert [row["index"] for unit in units for row in unit.rows()] == list(range(70))
 
 
-class Refuses(LennardJones):
-    """Lennard-Jones without parameters for methanol."""
-
-    def prepare(self, batch):
-        prepared = super().prepare(batch)
-        prepared.problems = ["no parameters" if t.molecule.smiles == "CO" else "" for t in batch.templates]
-        return prepared
+def no_methanol(smiles):
+    """Parameters of any molecule but methanol."""
+    if smiles == "CO":
+        raise UntypedError("no parameters")
+    return mmff_parameters(smiles)
 
 
 def test_who_fails_says_why(sampled_once, rows_in):
@@ -285,7 +284,7 @@ def test_who_fails_says_why(sampled_once, rows_in):
     rows[0]["problem"] = "not finite"
     rows[1]["flag"] = "density: 3.2 g/cm3, outside 0.7 to 3"
     rows[2]["positions"] = [0.0] * len(rows[2]["positions"])
-    found = relax_proposals(Refuses(), rows, Relaxation())
+    found = relax_proposals(Mmff(parameters=no_methanol), rows, Relaxation())
     assert found[0].problem == "no crystal: not finite"
     assert found[1].problem == "flagged: density: 3.2 g/cm3, outside 0.7 to 3"
     assert found[2].problem.startswith("hydrogens: heavy atoms 0 and 1 coincide")

@@ -22,7 +22,7 @@ from packflow.structure.cif import read_cif
 from packflow.structure.full_sites import full_structure
 
 POTENTIAL = LennardJones()
-SETTINGS = {"n_copies": (1, 2), "n_samples": 4, "config": SampleConfig(10), "potential": POTENTIAL, "max_atoms": 12, "progress": False}
+SETTINGS = {"n_copies": (2, 3), "n_samples": 4, "config": SampleConfig(10), "potential": POTENTIAL, "max_atoms": 12, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def model():
 @pytest.fixture(scope="module")
 def predicted(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("predicted") / "store"
-    return packflow.predict(model, "CO", path, **SETTINGS)
+    return packflow.predict(model, "NC(N)=O", path, **SETTINGS)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_end_to_end(predicted):
     assert ranked[0].relative_energy == 0.0
     assert all(np.diff([row.relative_energy for row in ranked]) >= 0)
     assert all(row.lattice_energy < 0 for row in ranked)
-    assert {row.checked.candidate.template.n_copies for row in ranked} == {1, 2}
+    assert {row.checked.candidate.template.n_copies for row in ranked} == {2, 3}
     folder = predicted.path / "ranked"
     table = pq.read_table(folder / "ranking.parquet").to_pylist()
     assert [row["name"] for row in table] == [row.name for row in predicted.ranking.rows]
@@ -71,7 +71,7 @@ def test_end_to_end(predicted):
 
 def test_again_only_ranks(model, predicted, store):
     before = times_of(store)
-    again = packflow.predict(model, "CO", store, **SETTINGS)
+    again = packflow.predict(model, "NC(N)=O", store, **SETTINGS)
     assert times_of(store) == before
     assert names_and_energies(again.ranking) == names_and_energies(predicted.ranking)
     assert again.counts == predicted.counts
@@ -81,10 +81,10 @@ def test_cut_off_within_each_stage(model, predicted, store):
     """Without the last shard of each stage, and with half a ranking."""
     for path in (store, store / "relaxed"):
         list(shard_paths(path))[-1].unlink()
-    (store / ".ranked.partial").mkdir()
-    (store / ".ranked.partial" / "half").write_text("")
-    again = packflow.predict(model, "CO", store, **SETTINGS)
-    assert not (store / ".ranked.partial").exists()
+    (store / "ranked.partial").mkdir()
+    (store / "ranked.partial" / "half").write_text("")
+    again = packflow.predict(model, "NC(N)=O", store, **SETTINGS)
+    assert not (store / "ranked.partial").exists()
     for row, other in zip(again.ranking.rows, predicted.ranking.rows, strict=True):
         assert (row.name, row.rank) == (other.name, other.rank)
         assert row.relative_energy == pytest.approx(other.relative_energy, abs=1e-4)
@@ -106,7 +106,7 @@ def test_refused_before_work(model, store, change, message):
     list(shard_paths(store))[-1].unlink()
     before = times_of(store)
     with pytest.raises(InputError, match=message):
-        packflow.predict(model, "CO", store, **{**SETTINGS, **change})
+        packflow.predict(model, "NC(N)=O", store, **{**SETTINGS, **change})
     assert times_of(store) == before
     # nothing stays locked
     open_stage(store, POTENTIAL).close()
@@ -125,10 +125,19 @@ def test_a_known_crystal_is_found(predicted, store, tmp_path):
     assert ranking.ranked[0].match.energy_above == pytest.approx(-third.relative_energy, abs=0.1)
 
 
-def test_references_without_hydrogens_or_of_another_molecule(store, cif_folder, predicted, tmp_path):
-    text = (store / "ranked" / "cifs" / "rank_0001.cif").read_text()
+def test_a_known_crystal_without_hydrogens(predicted, store, tmp_path):
+    """They are added; the packing is found all the same."""
+    lines = (store / "ranked" / "cifs" / "rank_0001.cif").read_text().splitlines(keepends=True)
     bare = tmp_path / "bare.cif"
-    bare.write_text("".join(line for line in text.splitlines(keepends=True) if line.split()[1:2] != ["H"] and "_geom_bond" not in line))
+    begin = next(k for k, line in enumerate(lines) if line.startswith("_geom_bond")) - 1
+    bare.write_text("".join(line for line in lines[:begin] if line.split()[1:2] != ["H"]))
+    assert set(read_cif(bare)[0].atomic_numbers.tolist()) == {6, 7, 8}
+    match = rank_store(store, references=[bare], gas=False, potential=POTENTIAL).ranked[0].match
+    assert (match.known, match.n_matched) == ("bare", 15)
+    assert match.rmsd < 0.1
+
+
+def test_a_known_crystal_of_another_molecule(store, cif_folder):
     other = sorted(cif_folder.glob("*.cif"))[0]
     with pytest.raises(InputError, match=f"reference {other.name} is no crystal of the molecules that were sampled"):
         rank_store(store, references=[other], potential=POTENTIAL)

@@ -66,8 +66,8 @@ def run_predict(args: jsonargparse.Namespace) -> None:
         engine=engine_of(args),
     )
     console = Console()
-    console.print(found.tally.text(checks.budget), highlight=False)
-    console.print(found.counts.text(), highlight=False)
+    console.print(found.tally.text(checks.budget), highlight=False, soft_wrap=True)
+    console.print(found.counts.text(), highlight=False, soft_wrap=True)
     print_ranking(found.ranking, found.path / FOLDER, args.top)
 
 

@@ -84,7 +84,7 @@ def run_relax(args: jsonargparse.Namespace) -> None:
     before, began = stage.counts.n_proposals, time.perf_counter()
     results = carried_on(stage.work, stage.missing(), stage, engine_of(args))
     given_up = with_progress(results, "relaxing", stage.source.n_proposals, lambda: stage.counts.n_proposals)
-    Console().print(summary(stage, stage.counts.n_proposals - before, time.perf_counter() - began), highlight=False)
+    Console().print(summary(stage, stage.counts.n_proposals - before, time.perf_counter() - began), highlight=False, soft_wrap=True)
     check_none_given_up(given_up, "relaxed")
 
 

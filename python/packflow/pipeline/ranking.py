@@ -102,7 +102,7 @@ def check_out(out: Path) -> Path:
 
 def replace_folder(ranking: Ranking, folder: Path) -> None:
     """Write a ranking; the folder is there when it is complete, one that was there is gone then."""
-    partial = folder.with_name(f".{folder.name}{PARTIAL}")
+    partial = folder.with_name(folder.name + PARTIAL)
     remove(partial)
     write_ranking(ranking, partial)
     remove(folder)
