@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
+
 from packflow.campaign.disk import PARTIAL, write_atomically
 from packflow.campaign.manifest import MANIFEST, Form, begun_manifest, check_same, manifest_text, read_manifest
 from packflow.campaign.proposal_source import ProposalSource, ProposalUnit, find_proposals
@@ -54,6 +56,9 @@ class RelaxWork:
 
     def to(self, device: str) -> RelaxWork:
         """With the potential on a device."""
+        # networks of other packages take the current GPU
+        if device.startswith("cuda:"):
+            torch.cuda.set_device(device)
         return replace(self, device=device, potential=potential_of(self.name, device) if self.name else self.potential)
 
 

@@ -1,4 +1,4 @@
-"""The `packflow` command: prepare a dataset, train, convert weights, sample, relax and rank proposals, judge structures, measure the machine."""
+"""The `packflow` command: datasets, training, weights; proposals sampled, relaxed, ranked, judged; the machine measured."""
 
 from __future__ import annotations
 
