@@ -1,9 +1,11 @@
-"""What a GPU makes of it: python bench/gpu.py [step] [sample] [attention] [periodic]
+"""What a GPU makes of it: python bench/gpu.py [step] [sample] [campaign] [attention] [periodic] [energy]
 
 step:      an evaluation of the network against the released algorithm (padded, dense bias, all computed anew) on the same GPU.
 sample:    proposals per second by the number of atoms sampled at once, with and without replayed stages.
+campaign:  proposals per second into a store, by the number of processes that share the GPU.
 attention: forward, and with gradients, against torch's attention with a dense bias.
 periodic:  neighbors, clash, rdf and amd against the same op on one CPU thread.
+energy:    the MMFF potential and relaxations with it against one CPU thread.
 
 Correctness is asserted first; times are of one process with the GPU to itself, ratios are printed.
 """
@@ -14,10 +16,13 @@ import json
 import random
 import statistics
 import sys
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 
 import torch
+from bench_relax import starts
 from cases import packed, sizes_of_crystals
 from harness import compare
 from padded import dense_bias, molecule_bonds, padded_velocity, places, ragged, random_state, random_template
@@ -25,13 +30,18 @@ from torch.nn.functional import scaled_dot_product_attention
 
 import packflow
 from packflow import ops
+from packflow.campaign import Job, run
+from packflow.campaign.processes import processes
 from packflow.flow.draws import draws_of
 from packflow.flow.integrate import Integration
 from packflow.flow.sampler import SampleConfig, Sampler
 from packflow.flow.trajectory import DTYPES, at_precision
 from packflow.model import ModelConfig, PackFlow
 from packflow.model.inference import for_inference
+from packflow.potential.mmff import Mmff
+from packflow.relax.relax import RelaxConfig, relax
 from packflow.structure import Molecule, Template
+from packflow.structure.full import FullBatch
 
 
 def near(bound: float, ours: object, theirs: object) -> None:
@@ -105,8 +115,49 @@ def sample() -> None:
             print(json.dumps(row), flush=True)
 
 
+def campaign() -> None:
+    """Aspirin cells, 20 steps in bf16, with the work of the store."""
+    model = packflow.load().cuda()
+    config = SampleConfig(precision="bf16")
+    for n_workers in (1, 2, 4, 8):
+        jobs = [Job.of("aspirin", "CC(=O)Oc1ccccc1C(=O)O", 4, 2560 * 4 * n_workers)]
+        with tempfile.TemporaryDirectory() as folder:
+            times = []
+            engine = partial(processes, n_workers=n_workers, n_threads=n_workers)
+            for result in run(model, jobs, Path(folder) / "store", config, max_atoms=2560 * 52, engine=engine):
+                assert not result.problem, result.problem
+                times.append(time.perf_counter())
+        # each worker's first unit is not counted: it starts a process and compiles
+        per_second = 2560 * (len(times) - n_workers) / (times[-1] - times[n_workers - 1])
+        print(json.dumps({"case": "campaign, multistep:20, bf16", "workers": n_workers, "proposals_per_s": per_second}), flush=True)
+
+
+def energy() -> None:
+    """Measured crystals of the tests, strained and displaced."""
+    torch.set_num_threads(1)
+    structures = starts(512)
+    batch = FullBatch.pack(structures)
+    prepared = [Mmff().prepare(some) for some in (batch.to("cuda"), batch)]
+    places = [(some.positions, some.cell) for some in (batch.to("cuda"), batch)]
+
+    def evaluated(k: int) -> list[torch.Tensor]:
+        found = prepared[k].evaluate(*places[k])
+        return [found.energy, found.forces, found.stress]
+
+    name, count = f"{len(structures)} crystals, {len(batch.positions)} atoms", ("structures", float(len(structures)))
+    peer = "ours, one CPU thread"
+    compare("mmff", name, peer, partial(evaluated, 0), partial(evaluated, 1), partial(near, 1e-9), count, device="cuda")
+    for device, some, max_atoms in (("cuda", structures, 40_000), ("cpu", structures[:32], 2000)):
+        start = time.perf_counter()
+        results = list(relax(Mmff(), some, RelaxConfig(max_atoms=max_atoms), device))
+        row: dict[str, object] = {"case": "relax, mmff", "device": device, "structures": len(some)}
+        row |= {"per_s": len(some) / (time.perf_counter() - start), "converged": sum(r.converged for r in results)}
+        row |= {"median_energy_of_first_32": statistics.median(r.energy for r in results if r.index < 32)}
+        print(json.dumps(row), flush=True)
+
+
 def attention() -> None:
-    """Both dtypes, ragged and equal sampler."""
+    """Both dtypes, ragged and equal batches."""
     for dtype, bound in ((torch.float32, 2e-3), (torch.bfloat16, 2e-2)):
         for name, sizes in (("256 x 60", [60] * 256), ("64 x 250", [250] * 64), ("256 ragged", ragged() * 8)):
             attention_of(f"{name}, 8 x 32, {str(dtype)[6:]}", sizes, dtype, bound)
@@ -182,6 +233,6 @@ def periodic() -> None:
 
 
 if __name__ == "__main__":
-    parts = {"step": step, "sample": sample, "attention": attention, "periodic": periodic}
+    parts = {"step": step, "sample": sample, "campaign": campaign, "attention": attention, "periodic": periodic, "energy": energy}
     for part in sys.argv[1:] or parts:
         parts[part]()

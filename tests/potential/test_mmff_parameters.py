@@ -8,7 +8,7 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from packflow.ops import bonded, nonbonded, reference_bonded
 from packflow.potential.mmff_pack import Scales, pack
-from packflow.potential.mmff_parameters import KCAL_PER_MOL, UntypedError, mmff_parameters
+from packflow.potential.mmff_parameters import KCAL_PER_MOL, UntypedError, mmff_parameters, mmff_terms
 from packflow.structure.full import full_mol
 
 MOLECULES = [
@@ -112,3 +112,17 @@ def test_copies_share_one_look_up():
 def test_untyped_molecules(smiles, message):
     with pytest.raises(UntypedError, match=message):
         mmff_parameters(smiles)
+
+
+def test_a_missing_parameter_is_no_crash():
+    class Silent:
+        """Knows bonds but no angles."""
+
+        def GetMMFFBondStretchParams(self, mol, i, j):
+            return 0, 5.0, 1.5
+
+        def GetMMFFAngleBendParams(self, mol, i, j, k):
+            return None
+
+    with pytest.raises(UntypedError, match=r"no parameters for the angle of atoms \d+, 0 and \d+"):
+        list(mmff_terms(Chem.Mol(full_mol("CC")), Silent()))

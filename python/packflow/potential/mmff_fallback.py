@@ -28,6 +28,7 @@ from packflow.potential.mmff_parameters import (
     Term,
     UntypedError,
     angles_of,
+    known,
     molecule_parameters,
     planes_of,
     torsions_of,
@@ -96,7 +97,7 @@ def uff_terms(mol: Chem.Mol) -> Iterator[Term]:
     """Bonded terms; UFF's own units are kcal/mol, Å and radians."""
     for bond in mol.GetBonds():
         i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        strength, length = rdForceFieldHelpers.GetUFFBondStretchParams(mol, i, j)
+        strength, length = known(rdForceFieldHelpers.GetUFFBondStretchParams(mol, i, j), f"the bond of atoms {i} and {j}")
         yield STRETCH, (i, j), (KCAL_PER_MOL * strength, length)
     for i, j, k in angles_of(mol):
         yield angle_term(mol, i, j, k)
@@ -115,7 +116,7 @@ def uff_terms(mol: Chem.Mol) -> Iterator[Term]:
 def angle_term(mol: Chem.Mol, i: int, j: int, k: int) -> Term:
     """An angle: linear, square (halogens with several neighbors, octahedral atoms), or bent."""
     center = mol.GetAtomWithIdx(j)
-    strength, angle = rdForceFieldHelpers.GetUFFAngleBendParams(mol, i, j, k)
+    strength, angle = known(rdForceFieldHelpers.GetUFFAngleBendParams(mol, i, j, k), f"the angle of atoms {i}, {j} and {k}")
     strength *= KCAL_PER_MOL
     if center.GetAtomicNum() in HALOGENS:
         return COSINE_BEND, (i, j, k), (strength, 4.0, 1.0)

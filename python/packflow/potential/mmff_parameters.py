@@ -35,6 +35,13 @@ class UntypedError(ValueError):
     """A force field has no parameters for a molecule; says why."""
 
 
+def known(found: tuple[float, ...] | None, what: str) -> tuple[float, ...]:
+    """What a force field says of some atoms; raises UntypedError where it says nothing."""
+    if found is None:
+        raise UntypedError(f"the force field has no parameters for {what}")
+    return found
+
+
 @dataclass(frozen=True)
 class MoleculeParameters:
     """Parameters of one molecule in the atom order of `full_mol`.
@@ -170,11 +177,11 @@ def mmff_terms(mol: Chem.Mol, properties: MMFFMolProperties) -> Iterator[Term]:
     lengths = {}
     for bond in mol.GetBonds():
         i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        _, strength, length = properties.GetMMFFBondStretchParams(mol, i, j)
+        _, strength, length = known(properties.GetMMFFBondStretchParams(mol, i, j), f"the bond of atoms {i} and {j}")
         lengths[i, j] = lengths[j, i] = length
         yield STRETCH, (i, j), (MDYNE_ANGSTROM * strength, length)
     for i, j, k in angles_of(mol):
-        _, strength, angle = properties.GetMMFFAngleBendParams(mol, i, j, k)
+        _, strength, angle = known(properties.GetMMFFAngleBendParams(mol, i, j, k), f"the angle of atoms {i}, {j} and {k}")
         if angle > LINEAR:
             yield COSINE_BEND, (i, j, k), (MDYNE_ANGSTROM * strength, 1.0, -1.0)
             continue
