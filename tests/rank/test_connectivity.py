@@ -183,6 +183,13 @@ def test_bad_numbers_and_company(urea):
     assert (empty.reasons, len(empty.n_formed)) == ((), 0)
 
 
+def test_chain_of_images():
+    """Nitrogen in so short a cell that the molecules are a chain: each atom is as if bonded to the next image of its partner."""
+    positions = np.array([[0.0, 0, 0], [1.1, 0, 0]])
+    found = look(*(FullStructure(Template(Molecule.from_smiles("N#N"), 1), positions, np.diag([a, 5.0, 5.0])) for a in (2.5, 3.0)))
+    assert [counts(found, k) for k in range(2)] == [(0, 0, 0, 1), (0, 0, 0, 0)]
+
+
 def test_an_atom_alone():
     found = look(FullStructure(Template(Molecule.from_smiles("[I-]"), 1), np.zeros((1, 3)), 8.0 * np.eye(3)))
     assert found.reasons == ("",)

@@ -63,7 +63,7 @@ def test_reference_is_the_lowest_minimum():
     found = GasPhase(LennardJones(), FEW).references([smiles])[smiles]
     starts = conformers(smiles, FEW.conformers)
     ends = list(relax(LennardJones(), starts, FEW.relax))
-    assert (found.n_conformers, found.n_usable, found.problem) == (6, 6, "")
+    assert (found.n_conformers, found.n_usable, found.problem) == (12, 12, "")
     assert found.energy == min(end.energy for end in ends)
     assert max(end.energy for end in ends) > found.energy + 1e-3
     batch = FullBatch.pack([found.structure])
@@ -89,20 +89,20 @@ def test_molecule_without_parameters():
     found = GasPhase(Counting(unknown=("CO",)), FEW).references(["CO", "CC"])
     assert np.isnan(found["CO"].energy)
     assert found["CO"].structure is None
-    assert found["CO"].problem == "none of 6 conformers is usable; the first: no parameters"
+    assert found["CO"].problem == "none of 12 conformers is usable; the first: no parameters"
     assert found["CC"].problem == ""
 
 
 def test_too_few_steps():
     config = replace(FEW, relax=RelaxConfig(cell="fixed", fmax=1e-9, max_steps=1))
     found = GasPhase(LennardJones(), config).references(["OCCO"])["OCCO"]
-    assert found.problem == "none of 6 conformers is usable; the first: not converged after 1 steps"
+    assert found.problem == "none of 12 conformers is usable; the first: not converged after 1 steps"
 
 
 def test_broken_and_inverted_conformers_do_not_count(ended):
     """The lowest has lost a hydrogen, the next is a diastereomer, the next not converged: the fourth is the reference."""
     smiles, other = "C[C@@H](O)[C@H](N)C", "C[C@H](O)[C@H](N)C"
-    good, worse = conformers(smiles, ConformerConfig(2))
+    good, worse, *_ = conformers(smiles, ConformerConfig(2))
     torn = good.positions.copy()
     torn[-1] += 5.0
     wrong = replace(conformers(other, ConformerConfig(1))[0], template=good.template)

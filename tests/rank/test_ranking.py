@@ -132,8 +132,8 @@ def test_space_group_density_cell(crowd, gas, urea):
 
 
 def test_order_of_the_input_does_not_matter(crowd, gas, candidate, other_setting, urea):
-    """Ties too: two settings with the same energy per molecule."""
-    crowd = [*crowd, candidate("tie a", urea, -4.0), candidate("tie b", other_setting(urea), -8.0)]
+    """Ties too: the very same structure, and another setting with the same energy per molecule."""
+    crowd = [*crowd, candidate("best's twin", urea, -4.0), candidate("a twin", urea, -4.0), candidate("tie b", other_setting(urea), -8.0)]
     random, first = np.random.default_rng(0), rank_crystals(crowd, gas)
     for _ in range(4):
         again = rank_crystals([crowd[k] for k in random.permutation(len(crowd))], gas)

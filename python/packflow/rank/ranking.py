@@ -147,7 +147,7 @@ def rank_crystals(candidates: Sequence[Candidate], gas: GasPhase | None = None, 
 def _rank_one(smiles: str, checked: list[Checked], gas_energy: float, config: RankConfig) -> list[Ranked]:
     """Rows of one molecule; `checked` is ordered by name."""
     rows = {row.candidate.name: Ranked(row, smiles, None, row.reason) for row in checked}
-    good = sorted((row for row in checked if not row.reason), key=lambda row: (row.energy, row.candidate.name))
+    good = [row for row in checked if not row.reason]
     for rank, (leader, group) in enumerate(_groups(good, rows, config), 1):
         name = leader.candidate.name
         members = sorted(group, key=lambda row: (row is not leader, row.energy, row.candidate.name))
@@ -167,7 +167,7 @@ def _rank_one(smiles: str, checked: list[Checked], gas_energy: float, config: Ra
 
 
 def _groups(good: list[Checked], rows: dict[str, Ranked], config: RankConfig) -> list[tuple[Checked, list[Checked]]]:
-    """The best of each group and its members, best first; what cannot be compared is marked in `rows`. good: ordered by energy"""
+    """The best of each group and its members, best first; what cannot be compared is marked in `rows`."""
     if not good:
         return []
     energies = torch.tensor([row.energy for row in good], dtype=torch.float64)
