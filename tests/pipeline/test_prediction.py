@@ -1,6 +1,7 @@
 """From a molecule to ranked crystals: end to end, cut off between and within stages, refused before work."""
 
 import csv
+import json
 import shutil
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_cut_off_within_each_stage(model, predicted, store):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"potential": Mmff()}, "relaxed was begun with cutoff 8.0, got 10.0"),
+        ({"potential": Mmff()}, "relaxed was begun with potential lennard_jones, got mmff"),
         ({"relaxation": Relaxation(RelaxConfig(fmax=0.01))}, "relaxed was begun with fmax 0.05, got 0.01"),
         ({"n_samples": 5}, "was begun with jobs other ones"),
         ({"seed": 1}, "was begun with seed 0, got 1"),
@@ -154,6 +155,14 @@ def test_top_and_no_gas(store, tmp_path, predicted):
         rank_store(store, top=0, potential=POTENTIAL)
     with pytest.raises(InputError, match="with other parameters than it has here"):
         rank_store(store, potential=LennardJones(cutoff=9.0))
+
+
+def test_settings_of_another_version(store):
+    manifest = json.loads((store / "relaxed/manifest.json").read_text())
+    manifest["made_of"]["relaxation"]["full"]["optimizer"]["name"] = "newton"
+    (store / "relaxed/manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="relaxed with settings that this packflow does not know: use the packflow that relaxed it"):
+        rank_store(store, potential=POTENTIAL)
 
 
 def test_nothing_to_rank(predicted, store):

@@ -14,7 +14,7 @@ import torch
 from packflow.campaign.disk import PARTIAL, write_atomically
 from packflow.campaign.manifest import MANIFEST, Form, begun_manifest, check_same, manifest_text, read_manifest
 from packflow.campaign.proposal_source import ProposalSource, ProposalUnit, find_proposals
-from packflow.campaign.relaxation import Relaxation, described_potential, relax_proposals
+from packflow.campaign.relaxation import Relaxation, parameters_of, relax_proposals
 from packflow.campaign.relaxed_shard import Counts, RelaxedFooter, read_relaxed_footer, relaxed_shard
 from packflow.campaign.shard import read_shard
 from packflow.campaign.store import SHARDS, lock_folder, shard_path, shard_paths
@@ -167,8 +167,8 @@ def open_stage(
 
 def made_of_stage(proposals: str, potential: Potential, name: str, settings: Relaxation) -> dict[str, Any]:
     """What relaxed crystals depend on, as the manifest states it. proposals: digest; name: of the potential"""
-    about = {"proposals": proposals, "potential": described_potential(potential, name), "relaxation": settings.described()}
-    made_of: dict[str, Any] = json.loads(json.dumps(about))
+    about = {"potential": name, "potential_parameters": parameters_of(potential), "proposals": proposals}
+    made_of: dict[str, Any] = json.loads(json.dumps(about | {"relaxation": settings.described()}))
     return made_of
 
 
@@ -237,6 +237,6 @@ def rows_of_stage(path: Path, digest: str) -> Iterator[dict[str, Any]]:
 
 
 def stage_of(store: str | Path) -> dict[str, Any]:
-    """What the relaxation of a store was made of: proposals (digest), potential, relaxation; raises InputError as `read_relaxed`."""
+    """What the relaxation of a store was made of, see `made_of_stage`; raises InputError as `read_relaxed`."""
     made_of: dict[str, Any] = read_manifest(Path(store) / FOLDER, RELAXATION)["made_of"]
     return made_of

@@ -39,7 +39,7 @@ class Relaxation:
     def described(self) -> dict[str, Any]:
         """What results depend on, as a manifest states it."""
         stages = {"hydrogens": self.hydrogens} | ({} if self.only_hydrogens else {"full": self.full})
-        about: dict[str, Any] = {"flagged": self.flagged}
+        about: dict[str, Any] = {"ends_with": list(stages)[-1], "flagged": self.flagged}
         for name, config in stages.items():
             settings = {key: value for key, value in asdict(config).items() if key not in ONLY_SPEED}
             kind = next(kind for kind, of_kind in OPTIMIZERS.items() if isinstance(config.optimizer, of_kind))
@@ -58,17 +58,16 @@ def relaxation_of(about: dict[str, Any]) -> Relaxation:
             settings["optimizer"] = OPTIMIZERS[optimizer.pop("name")](**optimizer)
             values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
             stages[name] = RelaxConfig(**values)
-    return Relaxation(**stages, only_hydrogens="full" not in about, flagged=about["flagged"])
+    return Relaxation(**stages, only_hydrogens=about["ends_with"] == "hydrogens", flagged=about["flagged"])
 
 
-def described_potential(potential: Potential, name: str) -> dict[str, Any]:
-    """What energies depend on, as a manifest states it: the name, and numbers that the potential has as fields."""
-    about: dict[str, Any] = {"name": name}
-    if is_dataclass(potential):
-        values = {f.name: getattr(potential, f.name) for f in fields(potential) if f.name != "name"}
-        plain = {key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value for key, value in values.items()}
-        about |= {key: value for key, value in plain.items() if isinstance(value, bool | int | float | str | dict)}
-    return about
+def parameters_of(potential: Potential) -> dict[str, Any]:
+    """What energies depend on beside the name of the potential, as a manifest states it: fields that are numbers or texts."""
+    if not is_dataclass(potential):
+        return {}
+    values = {f.name: getattr(potential, f.name) for f in fields(potential) if f.name != "name"}
+    plain = {key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value for key, value in values.items()}
+    return {key: value for key, value in plain.items() if isinstance(value, bool | int | float | str | dict)}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def run_rank(args: jsonargparse.Namespace) -> None:
 
     set_threads(args.threads)
     device = str(device_of(args.device))
-    ranking = rank_store(args.store, args.out, args.top, args.reference, not args.no_gas, device=device)
+    with Console(stderr=True).status("ranking"):
+        ranking = rank_store(args.store, args.out, args.top, args.reference, not args.no_gas, device=device)
     print_ranking(ranking, Path(args.out) if args.out else Path(args.store) / FOLDER, args.top)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.console import Console
 
 from packflow.campaign.job import Job
 from packflow.campaign.progress import check_none_given_up, with_progress
@@ -110,5 +113,6 @@ def predict(
     done = carried_on(stage.work, stage.missing(), stage, engine)
     given_up = with_progress(done, "relaxing", stage.source.n_proposals, lambda: stage.counts.n_proposals, progress)
     check_none_given_up(given_up, "relaxed")
-    ranking = rank_store(out, None, top, references, gas, ready, device)
+    with Console(stderr=True).status("ranking") if progress else nullcontext():
+        ranking = rank_store(out, None, top, references, gas, ready, device)
     return Prediction(store.path, ranking, store.tally, stage.counts)

@@ -10,7 +10,7 @@ from pathlib import Path
 from packflow.campaign.disk import PARTIAL
 from packflow.campaign.export import remove
 from packflow.campaign.relax_stage import read_relaxed, stage_of
-from packflow.campaign.relaxation import Relaxation, described_potential, relaxation_of
+from packflow.campaign.relaxation import Relaxation, parameters_of, relaxation_of
 from packflow.campaign.relaxed_shard import relaxed_of, start_of
 from packflow.errors import InputError
 from packflow.pipeline.known import read_known, relax_known
@@ -83,14 +83,15 @@ def rank_store(
 def potential_and_settings(store: str | Path, potential: Potential | None, device: str) -> tuple[Relaxation, Potential]:
     """What the crystals of a store were relaxed with; raises InputError if it is not to be had here."""
     made_of = stage_of(store)
-    about = made_of["potential"]
-    potential = potential or potential_of(about["name"], device)
-    if json.loads(json.dumps(described_potential(potential, about["name"]))) != about:
-        raise InputError(
-            f"{store} was relaxed by potential {about['name']} with other parameters than it has here: use the packflow that relaxed it, "
-            f"or move {Path(store) / 'relaxed'} away and relax again"
-        )
-    return relaxation_of(made_of["relaxation"]), potential
+    anew = f"use the packflow that relaxed it, or move {Path(store) / 'relaxed'} away and relax again"
+    try:
+        name, parameters, settings = made_of["potential"], made_of["potential_parameters"], relaxation_of(made_of["relaxation"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{store} was relaxed with settings that this packflow does not know: {anew}") from error
+    potential = potential or potential_of(name, device)
+    if json.loads(json.dumps(parameters_of(potential))) != parameters:
+        raise InputError(f"{store} was relaxed by potential {name} with other parameters than it has here: {anew}")
+    return settings, potential
 
 
 def check_out(out: Path) -> Path:
@@ -103,7 +104,10 @@ def check_out(out: Path) -> Path:
 def replace_folder(ranking: Ranking, folder: Path) -> None:
     """Write a ranking; the folder is there when it is complete, one that was there is gone then."""
     partial = folder.with_name(folder.name + PARTIAL)
-    remove(partial)
-    write_ranking(ranking, partial)
-    remove(folder)
-    partial.rename(folder)
+    try:
+        remove(partial)
+        write_ranking(ranking, partial)
+        remove(folder)
+        partial.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}") from error
