@@ -29,7 +29,7 @@ from packflow.flow.sampler import Proposal, SampleConfig, sample_batch
 from packflow.model import PackFlow
 
 MOLECULES = (("aspirin", "CC(=O)Oc1ccccc1C(=O)O"), ("urea", "NC(N)=O"), ("ROY", "Cc1cc(C#N)c(s1)Nc1ccccc1[N+](=O)[O-]"))
-MODEL, N_COPIES, N_SAMPLES, N_STEPS = "open-2m", 4, 24, 20
+MODEL, N_COPIES, N_SAMPLES, N_STEPS = "open-2m", 4, 160, 15
 MAX_ATOMS, THREADS = 1024, 1
 
 

@@ -7,10 +7,11 @@ from ase.filters import FrechetCellFilter, UnitCellFilter
 from ase.optimize import FIRE
 from scipy.linalg import expm
 
-from packflow.potential.ase_calculator import PotentialCalculator, to_ase
+from packflow.potential.ase import AseCalculator, ase_atoms
 from packflow.potential.lennard_jones import LennardJones
 from packflow.relax import fire
 from packflow.relax.cell_filter import Coordinates, exponential, generalized_forces, geometry, start
+from packflow.relax.lbfgs import rigid_part
 from packflow.relax.packed import Axis
 from packflow.relax.relax import RelaxConfig, relax
 from packflow.structure.cif import read_cif
@@ -29,8 +30,8 @@ def crystals(cif_folder, smiles_of):
 
 def ase_run(potential, crystal, cell_filter, fmax, n_steps):
     """Energy and volume before each step and at the end; whether it converged."""
-    atoms = to_ase(crystal)
-    atoms.calc = PotentialCalculator(potential, crystal)
+    atoms = ase_atoms(crystal)
+    atoms.calc = AseCalculator(potential, crystal)
     rows = []
     optimizer = FIRE(FILTERS[cell_filter](atoms), logfile=None)
     optimizer.attach(lambda: rows.append((atoms.get_potential_energy(), atoms.get_volume())))
@@ -114,3 +115,19 @@ def test_a_step_bounds_what_moves(crystals):
     after = fire.step(state, forces, axis, fire.FireConfig())
     move = after.coordinates.plus(state.coordinates.scaled(-torch.ones(2, dtype=torch.float64), axis))
     assert torch.allclose(move.dot(move, axis).sqrt(), torch.tensor(0.2, dtype=torch.float64))
+
+
+def test_the_rigid_part_of_displacements(crystals):
+    """It is what a molecule's translation and turn leave as it was, and what remains moves and turns nothing."""
+    batch = FullBatch.pack(crystals[:4])
+    molecules = Axis.of_molecules(batch)
+    generator = torch.Generator().manual_seed(0)
+    counts = len(molecules.sizes), len(molecules.sizes), len(batch.positions)
+    shift, turn, noise = (torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in counts)
+    arm = batch.positions - molecules.mean(batch.positions)[molecules.owner]
+    rigid = shift[molecules.owner] + torch.linalg.cross(turn[molecules.owner], arm)
+    # CO2 is a line, which can turn about itself as it likes; the matrix is regularized by 1e-9
+    assert torch.allclose(rigid_part(rigid, batch.positions, molecules), rigid, rtol=0, atol=1e-7)
+    rest = noise - rigid_part(noise, batch.positions, molecules)
+    assert molecules.sum(rest).abs().max() < 1e-7
+    assert molecules.sum(torch.linalg.cross(arm, rest)).abs().max() < 1e-6

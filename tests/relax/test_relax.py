@@ -11,6 +11,7 @@ import torch
 from packflow import Molecule, Template
 from packflow.potential.interface import Evaluation
 from packflow.potential.lennard_jones import LennardJones
+from packflow.potential.mmff import Mmff
 from packflow.relax import fire, lbfgs
 from packflow.relax.relax import GPA_PER_EV_A3, RelaxConfig, relax
 from packflow.relax.trajectory import Recorder, write_trajectory
@@ -92,9 +93,10 @@ class PreparedBroken:
 def test_the_way_of_a_structure_does_not_depend_on_its_company(crystals, config):
     """To the last bit: alone, all at once, and in small sets that refill from pools that are read in turn."""
     config = replace(config, fmax=0.15, max_steps=60)
+    crystals = crystals[:10]
     together = by_index(relax(LennardJones(), FullBatch.pack(crystals), config))
     refilled = by_index(relax(LennardJones(), iter(crystals), replace(config, max_atoms=70, compact_share=0.0)))
-    assert len({r.n_steps for r in together}) > 5
+    assert len({r.n_steps for r in together}) > 3
     for k, crystal in enumerate(crystals):
         (alone,) = relax(LennardJones(), [crystal], config)
         for other in (together[k], refilled[k]):
@@ -107,19 +109,22 @@ def test_results_come_as_they_are_ready_and_input_is_read_as_needed(crystals):
     read = []
 
     def source():
-        for k, crystal in enumerate(crystals * 4):
+        for k, crystal in enumerate(crystals * 2):
             read.append(k)
             yield crystal
 
-    results = relax(LennardJones(), source(), replace(LBFGS, max_atoms=60))
+    results = relax(Mmff(), source(), replace(LBFGS, max_atoms=60))
     first = next(results)
-    assert len(read) < 4 * len(crystals)
+    assert len(read) < 2 * len(crystals)
     everything = [first, *results]
-    assert sorted(r.index for r in everything) == list(range(4 * len(crystals)))
+    assert sorted(r.index for r in everything) == list(range(2 * len(crystals)))
     assert [r.index for r in everything] != sorted(r.index for r in everything)
     for r in everything:
         assert r.structure.template is crystals[r.index % len(crystals)].template
-        assert r.n_steps == next(x for x in everything if x.index == r.index % len(crystals)).n_steps
+        first = next(x for x in everything if x.index == r.index % len(crystals))
+        assert r.n_steps == first.n_steps
+        # the same crystal, relaxed in other company; neighbour lists that several share are summed in another order
+        assert np.allclose(r.structure.positions, first.structure.positions, rtol=0, atol=1e-8)
 
 
 def test_nothing_to_relax():
@@ -148,16 +153,26 @@ def test_without_a_limit_on_stress_more_of_it_is_left(crystals):
     assert max(left) > 0.3
 
 
-def test_both_optimizers_find_the_same_minimum(relaxed):
-    """From near it: energies to 3e-4 eV per atom, by a tenth of the evaluations."""
-    starts = [moved(relaxed[k].structure, 0.02, k) for k in (0, 1, 6, 12)]
-    config = {"fmax": 0.02, "max_stress_gpa": 0.1, "max_steps": 3000}
-    quick = by_index(relax(LennardJones(), starts, replace(LBFGS, **config)))
-    slow = by_index(relax(LennardJones(), starts, replace(FIRE, **config)))
-    assert all(r.converged for r in quick + slow)
-    for a, b in zip(quick, slow, strict=True):
-        assert abs(a.energy - b.energy) < 3e-4 * len(a.structure.positions)
-    assert 10 * sum(r.n_steps for r in quick) < sum(r.n_steps for r in slow)
+def test_both_optimizers_return_to_the_minimum(crystals):
+    """Displaced from it, by MMFF: energies to what fmax leaves, 1e-4 eV per atom."""
+    rigid = [crystals[k] for k in (0, 4, 6, 11, 12, 14)]
+    minima = by_index(relax(Mmff(), rigid, replace(LBFGS, fmax=0.002, max_stress_gpa=0.01)))
+    starts = [moved(r.structure, 0.02, r.index) for r in minima]
+    for config in (LBFGS, FIRE):
+        found = by_index(relax(Mmff(), starts, replace(config, fmax=0.01, max_stress_gpa=None)))
+        for r, minimum in zip(found, minima, strict=True):
+            assert r.converged
+            assert -1e-6 < (r.energy - minimum.energy) / len(r.structure.positions) < 1e-4
+
+
+def test_lbfgs_needs_far_fewer_evaluations(crystals):
+    """From the experimental geometries, by MMFF, forces and stress; FIRE is not even done after 300 steps."""
+    quick = by_index(relax(Mmff(), crystals, LBFGS))
+    slow = by_index(relax(Mmff(), crystals, replace(FIRE, max_stress_gpa=0.1, max_steps=300)))
+    assert all(r.converged for r in quick)
+    assert sum(r.converged for r in slow) < len(crystals)
+    assert 8 * sum(r.n_steps for r in quick) < sum(r.n_steps for r in slow)
+    assert sum(r.energy for r in quick) < sum(r.energy for r in slow)
 
 
 @pytest.mark.parametrize("config", [FIRE, LBFGS], ids=["fire", "lbfgs"])

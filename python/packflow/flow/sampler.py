@@ -43,8 +43,8 @@ class SampleConfig:
         precision: of the network's matrix products; positions, lattice and refinements are float32 always.
     """
 
-    n_steps: int = 20
-    solver: SolverName = "multistep"
+    n_steps: int = 15
+    solver: SolverName = "ab2"
     grid_positions: TimeGrid = TUNED_POSITIONS
     grid_lattice: TimeGrid = TUNED_LATTICE
     tempering: float = 1.0

@@ -66,5 +66,5 @@ class TimeGrid:
 
 LINEAR = TimeGrid()
 # tuned: the fewest steps for the quality of 500 Euler steps, found on the validation molecules (docs/sampling.md, bench/bench_solvers.py)
-TUNED_POSITIONS = TimeGrid("power", power=2.0)
+TUNED_POSITIONS = TimeGrid("power", power=1.5)
 TUNED_LATTICE = LINEAR

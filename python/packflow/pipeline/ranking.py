@@ -47,7 +47,7 @@ def rank_store(
         config: What may be ranked, and what is the same.
 
     Returns:
-        The ranking, as it was written: `ranking.parquet`, `ranking.csv`, `cifs/`.
+        The whole ranking; what was written of it is in `ranking.parquet`, `ranking.csv` and `cifs/` of the folder.
 
     Raises:
         InputError: nothing was relaxed, by a potential that is not there or has other parameters here; a file is damaged; a reference
@@ -74,9 +74,8 @@ def rank_store(
     ranking = rank_crystals(candidates, GasPhase(potential, device=device) if gas else None, config)
     if known:
         ranking = compare_with_known(ranking, relax_known(known, potential, settings, device), top or 100)
-    if top is not None:
-        ranking = replace(ranking, rows=tuple(row for row in ranking.rows if row.rank is None or row.rank <= top))
-    replace_folder(ranking, folder)
+    best = [row for row in ranking.rows if top is None or row.rank is None or row.rank <= top]
+    replace_folder(replace(ranking, rows=tuple(best)), folder)
     return ranking
 
 

@@ -67,7 +67,7 @@ class RelaxConfig:
 
     @classmethod
     def as_ase(cls) -> RelaxConfig:
-        """The paper's second stage: what ASE's FIRE and FrechetCellFilter do, step for step."""
+        """What ASE's FIRE and FrechetCellFilter do, step for step: the paper's second stage, which names FIRE but no filter."""
         return cls(optimizer=fire.FireConfig(), cell="frechet", max_stress_gpa=None)
 
 

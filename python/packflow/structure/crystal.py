@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class Crystal:
         if self.lattice.shape != (6,):
             raise ValueError(f"lattice must have shape (6,), got {self.lattice.shape}")
 
-    @property
+    @cached_property
     def cell(self) -> np.ndarray:
         """Rows are the lattice vectors in Å, c along z (pymatgen's frame). [3, 3]"""
         return cell_from_lattice(torch.from_numpy(self.lattice)).numpy()
