@@ -1,7 +1,7 @@
 """Molecular crystal structure prediction by flow matching.
 
 The names stand in the order of the flow: a SMILES becomes a Molecule, n_copies of it a Template, `sample` makes proposals of it,
-each a Crystal.
+each a Crystal; `predict` goes on to relaxed and ranked ones.
 """
 
 from importlib import import_module
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from packflow.flow.sampler import Proposal, SampleConfig, sample
     from packflow.flow.validity import Limits
     from packflow.model.pretrained import load
+    from packflow.pipeline.prediction import predict
     from packflow.structure import Crystal, CrystalBatch, Molecule, Template, TemplateBatch
 
 # name -> module that it comes from; loaded at first use, so that `import packflow` is fast
@@ -28,6 +29,7 @@ _PUBLIC = {
     "CrystalDataset": "packflow.data.dataset",
     "load": "packflow.model.pretrained",
     "sample": "packflow.flow.sampler",
+    "predict": "packflow.pipeline.prediction",
     "SampleConfig": "packflow.flow.sampler",
     "Proposal": "packflow.flow.sampler",
     "Checks": "packflow.flow.acceptance",
@@ -48,6 +50,7 @@ __all__ = [
     "Template",
     "TemplateBatch",
     "load",
+    "predict",
     "prepare",
     "sample",
 ]

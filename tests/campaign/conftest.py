@@ -1,14 +1,18 @@
 """A tiny model with random weights, jobs of two molecules, and what is in a store."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from packflow.campaign import Job
+from packflow.campaign import Job, run
 from packflow.campaign.store import shard_paths
 from packflow.flow.sampler import SampleConfig
 from packflow.model import ModelConfig, PackFlow
+from packflow.model.pretrained import load
 from packflow.model.weights import save_model
 from packflow.structure import FlowSpace
 
@@ -54,3 +58,24 @@ def check_same():
             np.testing.assert_allclose([row[k] for k in ("a", "b", "c")], [other[k] for k in ("a", "b", "c")], atol=1e-3)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def sampled_once(tmp_path_factory):
+    """A store of a few plausible proposals of urea and methanol, three units, by the installed weights."""
+    path = tmp_path_factory.mktemp("sampled") / "store"
+    jobs = [Job.of("urea", "NC(N)=O", 2, 4), Job.of("methanol", "CO", 2, 3)]
+    list(run(load("open-2m"), jobs, path, SampleConfig(10), max_atoms=20))
+    return path
+
+
+@pytest.fixture
+def sampled(sampled_once, tmp_path):
+    """A copy of it that a test may change."""
+    return Path(shutil.copytree(sampled_once, tmp_path / "sampled"))
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """A function that reads all files of a folder but locks."""
+    return lambda path: {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name != ".lock"}

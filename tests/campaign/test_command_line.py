@@ -3,7 +3,7 @@
 import pytest
 
 from packflow.campaign.shard import Result
-from packflow.cli import campaign, main
+from packflow.cli import engines, main
 
 INPUT = "smiles,name,n_copies,n_samples\nNC(N)=O,urea,2;4,3\nCCO,ethanol,,\n"
 
@@ -74,11 +74,11 @@ def test_invalid_rows(sample, folder, capfd, rows_in):
 
 
 def test_units_that_were_given_up(sample, capfd, monkeypatch):
-    def broken(model, sampling, units):
+    def broken(work, units):
         return (Result(unit, b"", "it always fails") for unit in units)
 
     with monkeypatch.context() as patch:
-        patch.setattr(campaign, "here", broken)
+        patch.setattr(engines, "here", broken)
         assert sample() == 2
     printed = capfd.readouterr()
     assert "0 of 8 proposals" in printed.out

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pickle
+import shutil
 import sys
 from functools import partial
 
@@ -11,8 +12,10 @@ import pytest
 from packflow.campaign import Job, run
 from packflow.campaign import ray as engine_on_ray
 from packflow.campaign.ray import cluster
+from packflow.campaign.relax_stage import read_relaxed, relax_store
 from packflow.errors import InputError
 from packflow.flow.sampler import SampleConfig
+from packflow.potential.lennard_jones import LennardJones
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'packflow-csp[ray]'")
 
@@ -65,6 +68,19 @@ def test_a_node_dies(model, tmp_path, rows_in, check_same):
 @pytest.mark.filterwarnings("ignore")
 def test_a_unit_that_kills_its_workers_is_given_up(model, jobs, config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(engine_on_ray, "model_bytes", lambda model: pickle.dumps(Deadly()))
+        patch.setattr(engine_on_ray, "work_bytes", lambda work: pickle.dumps(Deadly()))
         results = list(run(model, jobs[:1], tmp_path / "store", config, engine=cluster))
     assert [result.problem.startswith("3 tasks failed: ") for result in results] == [True]
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_relaxing(sampled):
+    """The other work that engines do."""
+    copy = shutil.copytree(sampled, sampled.with_name("copy"))
+    assert {done.problem for done in relax_store(sampled, LennardJones(), engine=cluster)} == {""}
+    list(relax_store(copy, LennardJones()))
+    for row, other in zip(read_relaxed(sampled), read_relaxed(copy), strict=True):
+        assert (row["name"], row["problem"], row["n_steps"]) == (other["name"], other["problem"], other["n_steps"])
+        assert row["energy_ev"] == pytest.approx(other["energy_ev"], abs=1e-6)

@@ -79,7 +79,7 @@ class Deadly:
 
 
 def test_a_unit_that_kills_its_workers_is_given_up(model, jobs, config, tmp_path, monkeypatch, rows_in, check_same, whole):
-    monkeypatch.setattr(engines, "model_bytes", lambda model: pickle.dumps(Deadly()))
+    monkeypatch.setattr(engines, "work_bytes", lambda work: pickle.dumps(Deadly()))
     engine = partial(processes, n_workers=1)
     results = list(run(model, jobs[:1], tmp_path / "store", config, max_atoms=40, engine=engine))
     assert [result.problem for result in results] == [f"{TRIES} workers died of it, the last with exit code 7"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 import signal
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -16,10 +14,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from packflow.campaign.plan import Unit
-from packflow.campaign.shard import Result, Sampling, sample_unit
+from packflow.campaign.work import Done, Piece, Work, device_type, work_bytes, work_of
 from packflow.errors import InputError
-from packflow.model import PackFlow
 
 # how often a unit is begun before it is given up
 TRIES = 3
@@ -31,15 +27,14 @@ class Worker:
 
     process: BaseProcess
     pipe: Connection
-    unit: Unit
+    unit: Piece
 
 
-def processes(model: PackFlow, sampling: Sampling, units: Iterator[Unit], n_workers: int = 2, n_threads: int = 0) -> Iterator[Result]:
-    """Sample units in several processes; the calling script must be importable.
+def processes(work: Work, units: Iterator[Piece], n_workers: int = 2, n_threads: int = 0) -> Iterator[Done]:
+    """Do units in several processes; the calling script must be importable.
 
     Args:
-        model: On the device that is meant; on GPUs worker k takes GPU k, counted around.
-        sampling: How.
+        work: On the device that is meant; on GPUs worker k takes GPU k, counted around.
         units: Asked for one by one.
         n_workers: Processes, at least 1.
         n_threads: CPU threads of all workers together, at least one each; 0 takes those that torch has.
@@ -53,29 +48,29 @@ def processes(model: PackFlow, sampling: Sampling, units: Iterator[Unit], n_work
     if n_workers < 1:
         raise InputError(f"workers must be at least 1, got {n_workers}")
     n_each = max(1, (n_threads or torch.get_num_threads()) // n_workers)
-    return results(model, sampling, units, n_workers, n_each)
+    return results(work, units, n_workers, n_each)
 
 
-def results(model: PackFlow, sampling: Sampling, units: Iterator[Unit], n_workers: int, n_threads: int) -> Iterator[Result]:
+def results(work: Work, units: Iterator[Piece], n_workers: int, n_threads: int) -> Iterator[Done]:
     """`processes`, from the first result on."""
-    yield from Pool(model_bytes(model), device_type(model), sampling, n_threads).results(units, n_workers)
+    yield from Pool(work_bytes(work), device_type(work), n_threads).results(units, n_workers)
 
 
 class Pool:
     """Workers that have a unit each."""
 
-    def __init__(self, model: bytes, device: str, sampling: Sampling, n_threads: int) -> None:
-        """What every worker is told; the model through a file, because a large argument blocks us if its process dies too soon."""
+    def __init__(self, work: bytes, device: str, n_threads: int) -> None:
+        """What every worker is told; the work through a file, because a large argument blocks us if its process dies too soon."""
         self.folder = TemporaryDirectory(prefix="packflow-")
-        weights = Path(self.folder.name) / "model"
-        weights.write_bytes(model)
-        self.about = (weights, device, sampling, n_threads)
+        file = Path(self.folder.name) / "work"
+        file.write_bytes(work)
+        self.about = (file, device, n_threads)
         self.workers: list[Worker | None] = []
         self.tries: Counter[int] = Counter()
 
-    def results(self, units: Iterator[Unit], n_workers: int) -> Iterator[Result]:
+    def results(self, units: Iterator[Piece], n_workers: int) -> Iterator[Done]:
         """Results of all units as they are done."""
-        again: deque[Unit] = deque()
+        again: deque[Piece] = deque()
         self.workers = [None] * n_workers
         try:
             while True:
@@ -91,13 +86,13 @@ class Pool:
         finally:
             self.stop()
 
-    def receive(self, place: int, units: Iterator[Unit], again: deque[Unit]) -> Iterator[Result]:
+    def receive(self, place: int, units: Iterator[Piece], again: deque[Piece]) -> Iterator[Done]:
         """The result of a worker, which has its next unit before the caller sees it; none if the worker died."""
         worker = self.workers[place]
         assert worker is not None
         unit = worker.unit
         try:
-            result = Result(unit, worker.pipe.recv_bytes())
+            result = Done(unit, worker.pipe.recv_bytes())
         except (EOFError, OSError):
             worker.pipe.close()
             worker.process.join()
@@ -106,7 +101,7 @@ class Pool:
             if self.tries[unit.number] < TRIES:
                 again.append(unit)
             else:
-                yield Result(unit, b"", f"{TRIES} workers died of it, the last with exit code {worker.process.exitcode}")
+                yield Done(unit, b"", f"{TRIES} workers died of it, the last with exit code {worker.process.exitcode}")
             return
         following = again.popleft() if again else next(units, None)
         if following is None or not send(worker, following):
@@ -116,11 +111,11 @@ class Pool:
             self.workers[place] = None
         yield result
 
-    def start(self, place: int, unit: Unit) -> Worker:
+    def start(self, place: int, unit: Piece) -> Worker:
         """A worker with its first unit."""
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, place, *self.about), daemon=True)
+        process = context.Process(target=serve, args=(theirs, place, *self.about), daemon=True)
         process.start()
         theirs.close()
         worker = Worker(process, ours, unit)
@@ -136,7 +131,7 @@ class Pool:
         self.folder.cleanup()
 
 
-def send(worker: Worker, unit: Unit) -> bool:
+def send(worker: Worker, unit: Piece) -> bool:
     """Give a worker a unit; False if it is dead."""
     worker.unit = unit
     try:
@@ -146,35 +141,18 @@ def send(worker: Worker, unit: Unit) -> bool:
     return True
 
 
-def work(pipe: Connection, place: int, weights: Path, device: str, sampling: Sampling, n_threads: int) -> None:
+def serve(pipe: Connection, place: int, file: Path, device: str, n_threads: int) -> None:
     """A worker: units come in, shards go out, until the other end is closed or its process has died."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(n_threads)
-    model = model_of(weights.read_bytes(), f"cuda:{place % torch.cuda.device_count()}" if device == "cuda" else device)
+    work = work_of(file.read_bytes(), f"cuda:{place % torch.cuda.device_count()}" if device == "cuda" else device)
     while True:
         try:
             unit = pipe.recv()
         except (EOFError, OSError):
             return
-        shard = sample_unit(model, unit, sampling)
+        shard = work(unit)
         try:
             pipe.send_bytes(shard)
         except OSError:
             return
-
-
-def model_bytes(model: PackFlow) -> bytes:
-    """A model as bytes that `model_of` reads, on whatever device it is."""
-    return pickle.dumps(copy.deepcopy(model).cpu())
-
-
-def model_of(data: bytes, device: str) -> PackFlow:
-    """A model from bytes of this machinery's own, in evaluation mode on a device."""
-    model = pickle.loads(data)
-    assert isinstance(model, PackFlow)
-    return model.to(device).eval()
-
-
-def device_type(model: PackFlow) -> str:
-    """Type of the device that a model is on: cpu or cuda."""
-    return next(model.parameters()).device.type

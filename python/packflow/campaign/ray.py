@@ -10,25 +10,22 @@ from typing import Any
 
 import torch
 
-from packflow.campaign.plan import Unit
-from packflow.campaign.processes import TRIES, device_type, model_bytes, model_of
-from packflow.campaign.shard import Result, Sampling, sample_unit
+from packflow.campaign.processes import TRIES
+from packflow.campaign.work import Done, Piece, Work, device_type, work_bytes, work_of
 from packflow.errors import InputError
-from packflow.model import PackFlow
 
 # units that wait for each core of the cluster, so that none is idle while a shard is written
 PER_CORE = 2
 SECONDS_TO_CONNECT = 5.0
-# models of this worker process, by campaign
-_models: dict[tuple[str, str], PackFlow] = {}
+# the work of this worker process, by campaign and device
+_works: dict[tuple[str, str], Work] = {}
 
 
-def cluster(model: PackFlow, sampling: Sampling, units: Iterator[Unit], address: str = "", n_threads: int = 1) -> Iterator[Result]:
-    """Sample units as tasks of a Ray cluster on whose machines packflow is installed.
+def cluster(work: Work, units: Iterator[Piece], address: str = "", n_threads: int = 1) -> Iterator[Done]:
+    """Do units as tasks of a Ray cluster on whose machines packflow is installed.
 
     Args:
-        model: On the device that is meant: a task on cuda takes a whole GPU.
-        sampling: How.
+        work: On the device that is meant: a task on cuda takes a whole GPU.
         units: Asked for as there is room for them.
         address: Of the cluster, as host:port or ray://host:port; "" starts one on this machine.
         n_threads: CPU cores of a task, at least 1.
@@ -42,22 +39,22 @@ def cluster(model: PackFlow, sampling: Sampling, units: Iterator[Unit], address:
     if n_threads < 1:
         raise InputError(f"threads must be at least 1, got {n_threads}")
     ray, ours = connect(address)
-    return results(ray, ours, model, sampling, units, n_threads)
+    return results(ray, ours, work, units, n_threads)
 
 
-def results(ray: ModuleType, ours: bool, model: PackFlow, sampling: Sampling, units: Iterator[Unit], n_threads: int) -> Iterator[Result]:
+def results(ray: ModuleType, ours: bool, work: Work, units: Iterator[Piece], n_threads: int) -> Iterator[Done]:
     """Results of all units; ends the connection if it is ours."""
-    device = device_type(model)
+    device = device_type(work)
     options = {"num_cpus": n_threads, "num_gpus": int(device == "cuda"), "max_retries": TRIES - 1, "retry_exceptions": True}
-    task = ray.remote(**options)(sample_there)
-    # in a list, so that a worker fetches the weights once and not with every task
-    weights = [ray.put(model_bytes(model))]
-    running: dict[Any, Unit] = {}
+    task = ray.remote(**options)(do_there)
+    # in a list, so that a worker fetches it once and not with every task
+    put = [ray.put(work_bytes(work))]
+    running: dict[Any, Piece] = {}
     try:
         while True:
             room = PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)) // n_threads)
             while len(running) < room and (unit := next(units, None)) is not None:
-                running[task.remote(weights, device, unit, sampling, n_threads)] = unit
+                running[task.remote(put, work.campaign, device, unit, n_threads)] = unit
             if not running:
                 return
             for done in ray.wait(list(running), num_returns=1)[0]:
@@ -69,12 +66,12 @@ def results(ray: ModuleType, ours: bool, model: PackFlow, sampling: Sampling, un
             ray.shutdown()
 
 
-def fetched(ray: ModuleType, done: object, unit: Unit) -> Result:
+def fetched(ray: ModuleType, done: object, unit: Piece) -> Done:
     """The result of a task that is done or was given up."""
     try:
-        return Result(unit, ray.get(done))
+        return Done(unit, ray.get(done))
     except ray.exceptions.RayError as error:
-        return Result(unit, b"", f"{TRIES} tasks failed: {next(iter(str(error).strip().splitlines()[-1:]), type(error).__name__)}")
+        return Done(unit, b"", f"{TRIES} tasks failed: {next(iter(str(error).strip().splitlines()[-1:]), type(error).__name__)}")
 
 
 def connect(address: str) -> tuple[ModuleType, bool]:
@@ -107,13 +104,13 @@ def check_reachable(address: str) -> None:
         raise InputError(f"no Ray cluster at address {address!r}: {error}") from error
 
 
-def sample_there(weights: list[Any], device: str, unit: Unit, sampling: Sampling, n_threads: int) -> bytes:
-    """A task: the shard of a unit, by the model that this process keeps."""
+def do_there(put: list[Any], campaign: str, device: str, unit: Piece, n_threads: int) -> bytes:
+    """A task: the shard of a unit, by the work that this process keeps."""
     import ray
 
     torch.set_num_threads(n_threads)
-    key = (sampling.campaign, device)
-    if key not in _models:
-        _models.clear()
-        _models[key] = model_of(ray.get(weights[0]), device)
-    return sample_unit(_models[key], unit, sampling)
+    key = (campaign, device)
+    if key not in _works:
+        _works.clear()
+        _works[key] = work_of(ray.get(put[0]), device)
+    return _works[key](unit)

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packflow.campaign.job import Job
 from packflow.campaign.plan import Unit
 from packflow.campaign.shard import Result, Sampling, sample_unit
 from packflow.campaign.store import Store, open_store
-from packflow.errors import InputError
+from packflow.campaign.work import Done, Engine, carried_on
 from packflow.flow.acceptance import Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
-# samples units in any order; what it cannot sample it yields with the problem
-Engine = Callable[[PackFlow, Sampling, Iterator[Unit]], Iterator[Result]]
+
+@dataclass(frozen=True)
+class SampleWork:
+    """Sampling as `packflow.campaign.work.Work`."""
+
+    model: PackFlow
+    sampling: Sampling
+
+    @property
+    def campaign(self) -> str:
+        """Digest of what the proposals depend on."""
+        return self.sampling.campaign
+
+    @property
+    def device(self) -> str:
+        """That of the model."""
+        return str(next(self.model.parameters()).device)
+
+    def __call__(self, unit: Unit) -> bytes:
+        """Sample a unit."""
+        return sample_unit(self.model, unit, self.sampling)
+
+    def portable(self) -> SampleWork:
+        """With a copy of the model on the CPU."""
+        return replace(self, model=copy.deepcopy(self.model).cpu())
+
+    def to(self, device: str) -> SampleWork:
+        """With the model on a device, in evaluation mode."""
+        return replace(self, model=self.model.to(device).eval())
 
 
 def run(
@@ -59,23 +88,11 @@ def carry_on(model: PackFlow, store: Store, engine: Engine | None = None) -> Ite
     Raises:
         InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
     """
-    try:
-        results = (engine or here)(model, store.sampling, store.missing())
-    except InputError:
-        store.close()
-        raise
-    return written(store, results)
+    return as_results(carried_on(SampleWork(model, store.sampling), store.missing(), store, engine))
 
 
-def written(store: Store, results: Iterator[Result]) -> Iterator[Result]:
-    """The results, each when it is on the disk."""
-    with store, closing(results):  # type: ignore[type-var]
-        for result in results:
-            if not result.problem:
-                store.write(result)
-            yield result
-
-
-def here(model: PackFlow, sampling: Sampling, units: Iterator[Unit]) -> Iterator[Result]:
-    """Engine: one unit after the other in this process."""
-    return (Result(unit, sample_unit(model, unit, sampling)) for unit in units)
+def as_results(done: Iterator[Done]) -> Iterator[Result]:
+    """What was done, with its proposals."""
+    with closing(done):  # type: ignore[type-var]
+        for one in done:
+            yield Result(one.unit, one.data, one.problem)

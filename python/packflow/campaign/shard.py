@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from packflow.campaign.plan import Unit
+from packflow.campaign.work import Done
 from packflow.errors import InputError
 from packflow.flow.acceptance import Checks, Tally
 from packflow.flow.sampler import Proposal, SampleConfig, sample_batches
@@ -39,17 +40,10 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A unit that was sampled, or given up.
-
-    unit:    which one.
-    data:    its shard; empty if it was given up.
-    problem: why it was given up; empty if it was not.
-    """
+class Result(Done):
+    """A unit that was sampled, or given up, see `packflow.campaign.work.Done`."""
 
     unit: Unit
-    data: bytes
-    problem: str = ""
 
     @property
     def n_usable(self) -> int:
@@ -112,8 +106,8 @@ def read_footer(shard: Path | bytes) -> Footer:
         raise InputError(f"{name} is damaged or no shard of a campaign: remove it and its proposals are sampled again") from error
 
 
-def read_shard(path: Path) -> pa.Table:
-    """All rows of a shard, checksums compared.
+def read_shard(path: Path, again: str = "sampled") -> pa.Table:
+    """All rows of a shard, checksums compared; `again` is what is done to its proposals if it is removed.
 
     Raises:
         InputError: the file is damaged.
@@ -122,4 +116,4 @@ def read_shard(path: Path) -> pa.Table:
         return pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path} is damaged ({reason}): remove it and continue the campaign, its proposals are sampled again") from error
+        raise InputError(f"{path} is damaged ({reason}): remove it and continue the campaign, its proposals are {again} again") from error

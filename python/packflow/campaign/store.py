@@ -15,7 +15,7 @@ import numpy as np
 from packflow.campaign.disk import PARTIAL, write_atomically
 from packflow.campaign.job import Job
 from packflow.campaign.job_files import jobs_text
-from packflow.campaign.manifest import LOCK, MANIFEST, begun_manifest, check_same, manifest_of, weights_digest
+from packflow.campaign.manifest import LOCK, MANIFEST, begun_manifest, campaign_digest, check_same, manifest_of, weights_digest
 from packflow.campaign.plan import Plan, Unit
 from packflow.campaign.shard import Footer, Result, Sampling, read_footer
 from packflow.errors import InputError
@@ -146,7 +146,7 @@ def open_store(
     plan = Plan(jobs, begun["unit_atoms"] if begun else at_once)
     n_atoms = sum(job.n_atoms * job.n_samples for job in jobs)
     check_memory(model, max(job.n_atoms for job in jobs), n_atoms, min(at_once, plan.unit_atoms), n_workers)
-    campaign = hashlib.sha256(json.dumps({**made_of, "unit_atoms": plan.unit_atoms}, sort_keys=True).encode()).hexdigest()
+    campaign = campaign_digest(made_of, plan.unit_atoms)
     store = Store(path, plan, Sampling(campaign, seed, config, checks, at_once), lock_folder(path))
     try:
         if not begun:

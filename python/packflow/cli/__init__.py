@@ -1,4 +1,4 @@
-"""The `packflow` command: prepare a dataset, train, convert weights, sample proposals, judge structures, measure the machine."""
+"""The `packflow` command: datasets, training, weights; proposals sampled, relaxed, ranked, judged; the machine measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from packflow.cli.bench_machine import bench_machine_parser, run_bench_machine
 from packflow.cli.convert import convert_parser, run_convert
 from packflow.cli.export import export_parser, run_export
 from packflow.cli.metrics import metrics_parser, run_metrics
+from packflow.cli.predict import predict_parser, run_predict
 from packflow.cli.prepare import prepare_parser, run_prepare
+from packflow.cli.rank import rank_parser, run_rank
+from packflow.cli.relax import relax_parser, run_relax
 from packflow.cli.sample import run_sample, sample_parser
 from packflow.errors import InputError
 from packflow.train.__main__ import main as train
@@ -48,12 +51,14 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     parser.add_argument("--version", action="version", version=f"packflow {version('packflow-csp')}")
     commands = parser.add_subcommands(dest="command")
     commands.add_subcommand("sample", sample_parser(), help="sample crystal proposals of a molecule, or of many")
+    commands.add_subcommand("relax", relax_parser(), help="add hydrogens to sampled proposals and relax them")
+    commands.add_subcommand("rank", rank_parser(), help="rank relaxed crystals by energy")
+    commands.add_subcommand("predict", predict_parser(), help="all of this for one molecule: sample, relax, rank")
     commands.add_subcommand("export", export_parser(), help="write a store of proposals as CIF, extended XYZ or ASE database")
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
     commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
     commands.add_subcommand("bench-machine", bench_machine_parser(), help="measure how fast this machine samples")
-    work = {"sample": run_sample, "export": run_export, "metrics": run_metrics, "prepare": run_prepare, "convert": run_convert}
-    work["bench-machine"] = run_bench_machine
-    return parser, work
+    work = {"sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}
+    return parser, work | {"metrics": run_metrics, "prepare": run_prepare, "convert": run_convert, "bench-machine": run_bench_machine}

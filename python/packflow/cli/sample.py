@@ -13,7 +13,7 @@ from packflow.flow.sampler import SampleConfig
 from packflow.flow.time_grid import TUNED_LATTICE, TUNED_POSITIONS, TimeGrid
 from packflow.flow.validity import Limits
 from packflow.model.pretrained import load
-from packflow.pipeline import sample_to_folder
+from packflow.pipeline.proposals import sample_to_folder
 from packflow.structure import Molecule, Template
 
 

@@ -20,6 +20,8 @@ CIF, PARQUET, XYZ = (".cif", ".mmcif"), (".parquet",), (".xyz", ".extxyz")
 READABLE = (*CIF, *PARQUET, *XYZ)
 # a folder with this table is the result of `packflow sample`: its CIF files repeat the table
 PROPOSALS = "proposals.parquet"
+# a folder with this file and this folder is a store of `packflow sample --input`, or a later stage of one
+MANIFEST, SHARDS = "manifest.json", "shards"
 # files that are read faster than a process starts
 FEW = 500
 
@@ -29,7 +31,8 @@ def read_structures(path: str | Path, table: str | Path | None = None, n_jobs: i
 
     Args:
         path: A CIF, mmCIF, Parquet or extended-XYZ file, or a folder (with its subfolders) or zip archive of such; other files in it
-            are left alone. Of a folder that `packflow sample` wrote the table is read, not the CIF files beside it.
+            are left alone. Of a folder that `packflow sample` wrote the proposals are read, not the CIF files beside them or what later
+            stages made of them; give those by the name of their folder.
         table: CSV with columns file and smiles: molecules of CIF and XYZ files, in place of what the files say.
         n_jobs: Processes for more than a few hundred files; 0 takes one per core. Above 1 the calling script must be importable.
         progress: Show a progress bar on standard error.
@@ -62,8 +65,12 @@ def _readable(path: Path) -> list[str]:
     if path.is_file() and not zipfile.is_zipfile(path):
         raise InputError(f"{path} must be a folder, a zip archive or a {', '.join(READABLE)} file, and is none of these")
     names = [PurePosixPath(name) for name in list_files(path)]
+    parents = {parent for n in names for parent in n.parents}
+    stores = {n.parent for n in names if n.name == MANIFEST and n.parent / SHARDS in parents}
     # archives made on a Mac hold a shadow ._name of each file
     names = [n for n in names if n.suffix.lower() in READABLE and not n.name.startswith(".")]
+    # of a store the shards that belong to its manifest, not what later stages made of them
+    names = [n for n in names if all(n.is_relative_to(store / SHARDS) for store in stores.intersection(n.parents))]
     results = {n.parent for n in names if n.name == PROPOSALS}
     kept = [str(n) for n in names if n.name == PROPOSALS or not results.intersection(n.parents)]
     if not kept:

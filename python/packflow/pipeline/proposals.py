@@ -1,4 +1,4 @@
-"""Whole runs: from a template to a folder of results."""
+"""From a template to a folder of proposals."""
 
 from __future__ import annotations
 

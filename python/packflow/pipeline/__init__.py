@@ -1,0 +1,1 @@
+"""Whole runs: from a molecule to a folder of results."""
