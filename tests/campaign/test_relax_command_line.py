@@ -28,7 +28,7 @@ def test_relax_and_rank(sampled, folder, capfd):
     assert main(["relax", "sampled", "--fmax", "0.1", "--relax-atoms", "30"]) == 0
     assert "all of them were there" in capfd.readouterr().out
     assert main(["relax", "sampled"]) == 2
-    assert "sampled/relaxed was begun with fmax 0.1, got 0.05: give what it was begun with, or move that folder" in capfd.readouterr().err
+    assert "sampled/relaxed was begun with fmax 0.1, got 0.01: give what it was begun with, or move that folder" in capfd.readouterr().err
     assert main(["rank", "sampled", "--out", "out", "--top", "2", "--no-gas"]) == 0
     printed = capfd.readouterr().out
     assert "CO: " in printed

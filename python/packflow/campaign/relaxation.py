@@ -31,7 +31,7 @@ class Relaxation:
     flagged:        relax proposals that are flagged as implausible too.
     """
 
-    full: RelaxConfig = field(default_factory=RelaxConfig)
+    full: RelaxConfig = field(default_factory=RelaxConfig.for_ranking)
     hydrogens: RelaxConfig = field(default_factory=RelaxConfig.of_hydrogens)
     only_hydrogens: bool = False
     flagged: bool = False

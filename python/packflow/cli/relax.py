@@ -36,7 +36,7 @@ def relax_parser() -> jsonargparse.ArgumentParser:
 
 def add_relax_arguments(parser: jsonargparse.ArgumentParser) -> None:
     """The potential and the fields of Relaxation."""
-    full = RelaxConfig()
+    full = RelaxConfig.for_ranking()
     parser.add_argument("--potential", type=str, default="mmff", help=f"what energies are by: {', '.join(NAMES)}")
     parser.add_argument("--fmax", type=float, default=full.fmax, help="eV/Å, relaxed when all forces are smaller")
     parser.add_argument(

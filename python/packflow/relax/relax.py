@@ -61,6 +61,11 @@ class RelaxConfig:
             raise ValueError(f"volume_factors must be below and above 1, got {self.volume_factors}")
 
     @classmethod
+    def for_ranking(cls) -> RelaxConfig:
+        """So far that one minimum, reached from many sides, is one structure; 0.05 eV/Å leaves many (docs/relaxation.md)."""
+        return cls(fmax=0.01, max_stress_gpa=0.02)
+
+    @classmethod
     def of_hydrogens(cls) -> RelaxConfig:
         """The paper's first stage (section 4.5.2): hydrogens alone, at most 25 steps of FIRE."""
         return cls(optimizer=fire.FireConfig(), cell="fixed", moving="hydrogens", max_steps=25)
