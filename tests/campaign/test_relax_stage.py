@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -202,8 +203,10 @@ def test_a_shard_that_was_removed_is_relaxed_again(sampled, whole):
 def test_a_damaged_page_is_found(sampled):
     list(relax_store(sampled, POTENTIAL))
     path = next(shard_paths(sampled / "relaxed"))
+    columns = pq.read_metadata(path).row_group(0)
+    largest = max((columns.column(k) for k in range(columns.num_columns)), key=lambda column: column.total_compressed_size)
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[largest.data_page_offset + largest.total_compressed_size // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"00000000.parquet is damaged .* its proposals are relaxed again"):
         list(read_relaxed(sampled))
