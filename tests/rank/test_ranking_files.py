@@ -18,7 +18,7 @@ from packflow.rank.ranking_files import SCHEMA, cif_names
 
 @pytest.fixture
 def ranking(urea, swollen, other_setting, ended):
-    made = {"a": (urea, -4.0), "b": (other_setting(urea), -7.0), "c": (swollen(urea, 1.05), -3.8)}
+    made = {"a": (urea, -4.0), "b": (other_setting(urea), -7.9996), "c": (swollen(urea, 1.05), -3.8)}
     candidates = [
         Candidate(n, s.template, ended(s, e), before=urea if n == "a" else None, index=k) for k, (n, (s, e)) in enumerate(made.items())
     ]

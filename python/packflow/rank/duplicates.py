@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from packflow.ops import amd, neighbor_radius, problems
-from packflow.ops.amd_groups import DuplicateGroups, amd_groups
+from packflow.ops.amd_groups import Confirm, DuplicateGroups, amd_groups
+from packflow.rank.same_energy import SameEnergy
 from packflow.rank.same_pdd import SamePdd
 from packflow.structure import AtomsBatch
 
@@ -24,6 +25,8 @@ def duplicates(
     k: int = 100,
     pdd_tolerance: float | None = 0.05,
     priority: Tensor | None = None,
+    energies: Tensor | None = None,
+    energy_tolerance: float = math.inf,
 ) -> DuplicateGroups:
     """Group the structures that are the same crystal, whatever their cells, frames and atom orders.
 
@@ -40,21 +43,30 @@ def duplicates(
         k: Neighbors per atom.
         pdd_tolerance: Greatest earth mover's distance of PDDs, Å, atoms matched within their element; None for AMD alone.
         priority: Lower is better and becomes the representative, an energy say; NaN comes last. By default the densest. [n]
+        energies: In any unit, per molecule where numbers of molecules differ: structures further apart than `energy_tolerance` are not the
+            same. With it the other tolerances may be wide enough for what is left of soft strains after a relaxation. [n]
+        energy_tolerance: In the unit of the energies.
 
     Returns:
         The groups; a structure that cannot be compared is in none and `problems` says why.
 
     Raises:
-        ValueError: tolerances or k that are no numbers of the right kind, or a priority of another length.
+        ValueError: tolerances or k that are no numbers of the right kind, or a priority or energies of another length.
     """
     if pdd_tolerance is not None and not (math.isfinite(pdd_tolerance) and pdd_tolerance >= 0):
         raise ValueError(f"pdd_tolerance must be a number of at least 0 Å or None, got {pdd_tolerance}")
+    if energies is not None and energies.shape != (len(atoms),):
+        raise ValueError(f"energies must have shape {(len(atoms),)}, got {tuple(energies.shape)}")
+    if not energy_tolerance >= 0:
+        raise ValueError(f"energy_tolerance must be a number of at least 0, got {energy_tolerance}")
     failed = failures(atoms, k)
     amds = torch.full((len(atoms), k), torch.nan, dtype=torch.float64)
     good = torch.tensor([not problem for problem in failed], dtype=torch.bool)
     comparable = replace(atoms, bond_index=atoms.bond_index[:, :0]).select(good.to(atoms.cell.device))
     amds[good] = amd(comparable.positions, comparable.cell, comparable.atom_ptr, k).double().cpu()
-    confirm = None if pdd_tolerance is None else SamePdd(atoms, k, pdd_tolerance)
+    confirm: Confirm | None = None if pdd_tolerance is None else SamePdd(atoms, k, pdd_tolerance)
+    if energies is not None:
+        confirm = SameEnergy(energies.double().cpu().numpy(), energy_tolerance, confirm)
     groups = amd_groups(amds, tolerance, compositions(atoms), priority, confirm)
     return replace(groups, problems=tuple(failed))
 

@@ -13,7 +13,7 @@ from packflow.metrics.bonds import TOLERANCE as BOND_TOLERANCE
 from packflow.rank.checks import Candidate, Checked, SpaceGroup, check, heavy_batch, space_group_of
 from packflow.rank.conformers import canonical_smiles
 from packflow.rank.duplicates import duplicates
-from packflow.rank.lattice_energy import GasPhase, GasReference, lattice_energy_kj_mol, relative_energy_kj_mol
+from packflow.rank.lattice_energy import KJ_MOL_PER_EV, GasPhase, GasReference, lattice_energy_kj_mol, relative_energy_kj_mol
 from packflow.structure.symmetry import TOLERANCE as SYMMETRY_TOLERANCE
 
 NO_GAS = "no gas phase was asked for"
@@ -25,16 +25,19 @@ class RankConfig:
 
     bond_tolerance:     Å, delta of the paper's eq. 40.
     require_converged:  leave out structures that used up their steps.
-    amd_tolerance:      Å, of `packflow.rank.duplicates`; so the next two.
+    amd_tolerance:      Å, of `packflow.rank.duplicates`; so the next three. They are wide, since soft strains cost next to nothing:
+                        copies of urea's packing within 0.02 kJ/mol had AMDs up to 0.08 and PDDs up to 0.11 Å apart, others 0.13 and 0.22.
     pdd_tolerance:      Å, None for AMD alone.
+    energy_tolerance:   kJ/mol, per molecule; what is further apart is never the same.
     n_neighbors:        of each atom.
     symmetry_tolerance: Å, of spglib.
     """
 
     bond_tolerance: float = BOND_TOLERANCE
     require_converged: bool = True
-    amd_tolerance: float = 0.01
-    pdd_tolerance: float | None = 0.05
+    amd_tolerance: float = 0.1
+    pdd_tolerance: float | None = 0.15
+    energy_tolerance: float = 0.1
     n_neighbors: int = 100
     symmetry_tolerance: float = SYMMETRY_TOLERANCE
 
@@ -172,7 +175,15 @@ def _groups(good: list[Checked], rows: dict[str, Ranked], config: RankConfig) ->
         return []
     energies = torch.tensor([row.energy for row in good], dtype=torch.float64)
     atoms = heavy_batch([row.structure for row in good])
-    found = duplicates(atoms, config.amd_tolerance, config.n_neighbors, config.pdd_tolerance, priority=energies)
+    found = duplicates(
+        atoms,
+        config.amd_tolerance,
+        config.n_neighbors,
+        config.pdd_tolerance,
+        priority=energies,
+        energies=KJ_MOL_PER_EV * energies,
+        energy_tolerance=config.energy_tolerance,
+    )
     members: dict[int, list[Checked]] = defaultdict(list)
     for row, group, problem in zip(good, found.group.tolist(), found.problems, strict=True):
         if problem:
