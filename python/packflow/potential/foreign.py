@@ -14,7 +14,8 @@ from packflow.elements import SYMBOLS
 from packflow.errors import InputError
 from packflow.ops import problems as unfit_for_search
 from packflow.potential.interface import Evaluation
-from packflow.structure.full import FullBatch, atoms_of
+from packflow.structure.full import FullBatch
+from packflow.structure.packed import atoms_of
 
 # Å3 per atom; diamond has 5.7. A denser cell has so many pairs that it would take the memory of all others.
 MIN_VOLUME_PER_ATOM = 1.0

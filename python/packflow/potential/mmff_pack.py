@@ -12,7 +12,7 @@ from torch import Tensor
 
 from packflow.ops import BondedTerms, nonbonded_tail
 from packflow.potential.mmff_parameters import MoleculeParameters, packed
-from packflow.structure.full import atoms_of
+from packflow.structure.packed import atoms_of
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from packflow.structure.full import FullBatch, atoms_of
+from packflow.structure.full import FullBatch
+from packflow.structure.packed import atoms_of
 
 State = TypeVar("State")
 

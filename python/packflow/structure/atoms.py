@@ -12,6 +12,7 @@ from torch import Tensor
 from packflow.structure.batch import CrystalBatch
 from packflow.structure.crystal import Crystal
 from packflow.structure.lattice import cell_from_lattice
+from packflow.structure.packed import atoms_of
 
 # column of the total hydrogen count among the atom features, which counts up to 4 hydrogens of one atom
 HYDROGENS = 5
@@ -116,9 +117,7 @@ class AtomsBatch:
             structures = structures.nonzero()[:, 0]
         sizes = self.sizes[structures]
         atom_ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-        # each atom of the result: its place here
-        new = torch.repeat_interleave(torch.arange(len(structures), device=sizes.device), sizes)
-        atoms = torch.arange(len(new), device=sizes.device) - atom_ptr[new] + self.atom_ptr.long()[structures][new]
+        atoms = atoms_of(structures, self.atom_ptr)
         return AtomsBatch(
             atomic_numbers=self.atomic_numbers[atoms],
             positions=self.positions[atoms],

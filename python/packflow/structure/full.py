@@ -12,6 +12,7 @@ from rdkit import Chem
 from torch import Tensor
 
 from packflow.structure.molecule import heavy_atom_mol
+from packflow.structure.packed import atoms_of
 from packflow.structure.template import Template
 
 
@@ -118,14 +119,6 @@ class FullBatch:
         """The same batch on another device."""
         names = ("atomic_numbers", "positions", "cell", "atom_ptr", "periodic")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
-
-
-def atoms_of(structures: Tensor, atom_ptr: Tensor) -> Tensor:
-    """Rows of the atom axis that belong to some structures, in their order. [n], [n_structures + 1] -> [n_atoms of them]"""
-    sizes = atom_ptr.diff().long()[structures]
-    begins = sizes.cumsum(0) - sizes
-    new = torch.repeat_interleave(torch.arange(len(structures), device=sizes.device), sizes)
-    return torch.arange(len(new), device=sizes.device) - begins[new] + atom_ptr.long()[structures][new]
 
 
 @lru_cache(maxsize=1024)
