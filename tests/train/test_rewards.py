@@ -51,7 +51,7 @@ def shrunk(crystal, factor):
 
 
 def test_mmff_prefers_a_real_crystal_to_a_crushed_one(crystals):
-    found = rewards_of([crystals[0], shrunk(crystals[0], 0.7)], Mmff())
+    found = rewards_of([crystals[0], shrunk(crystals[0], 0.85)], Mmff())
     assert found.problems == ["", ""]
     assert (found.values[0] > found.values[1]).all()
     assert found.channels == ("energy", "force")

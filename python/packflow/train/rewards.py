@@ -147,7 +147,8 @@ def heavy_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
 
 def without_numbers(n: int) -> Scores:
     """Scores of n crystals that nothing is known of."""
-    return Scores(*torch.full((2, n), torch.nan, dtype=torch.float64), [""] * n)
+    energy, force = torch.full((2, n), torch.nan, dtype=torch.float64)
+    return Scores(energy, force, [""] * n)
 
 
 def fill(
