@@ -99,8 +99,7 @@ def sample(
 ) -> list[Proposal]:
     """Sample packings of a template.
 
-    The proposals of a seed do not depend on how many are sampled, on max_atoms or on the number of threads, but for rounding. Those
-    that replace flagged ones depend on how many are sampled.
+    The proposals of a seed do not depend on how many are sampled, on max_atoms or on the number of threads, but for rounding.
 
     Args:
         model: From `packflow.load`, on the device where the work is to be done.
