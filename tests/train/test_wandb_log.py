@@ -16,8 +16,7 @@ import torch
 from packflow.errors import InputError
 from packflow.train.__main__ import main
 from packflow.train.checkpoint import checkpoints_in, read_config, read_tensors
-from packflow.train.log import COLUMNS
-from packflow.train.pretrain import train
+from packflow.train.pretrain import COLUMNS, train
 
 INSTALLED = importlib.util.find_spec("wandb") is not None
 

@@ -19,6 +19,7 @@ from packflow.cli.relax import relax_parser, run_relax
 from packflow.cli.sample import run_sample, sample_parser
 from packflow.errors import InputError
 from packflow.train.__main__ import main as train
+from packflow.train.grpo import main as align
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -27,11 +28,14 @@ EXIT_INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 2 for input that cannot be used, 130 after Ctrl-C.
 
-    `packflow train` is `python -m packflow.train`, whose options come from the recipe's configuration.
+    `packflow train` is `python -m packflow.train` and `packflow align` is `python -m packflow.train.grpo`: their options come from a
+    recipe's configuration.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["train"]:
         return train(words[1:])
+    if words[:1] == ["align"]:
+        return align(words[1:])
     parser, commands = make_parser()
     args = parser.parse_args(words)
     try:
@@ -58,6 +62,7 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
+    commands.add_subcommand("align", jsonargparse.ArgumentParser(), help="align a model by energies and forces of its proposals")
     commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
     commands.add_subcommand("bench-machine", bench_machine_parser(), help="measure how fast this machine samples")
     work = {"sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -22,7 +23,26 @@ from packflow.train.config import TrainConfig
 from packflow.train.muon import Muon
 
 MODEL, EMA, OPTIMIZER, PROGRESS = "model.safetensors", "ema.safetensors", "optimizer.safetensors", "progress.json"
+REFERENCE = "reference.safetensors"
 PREFIX, PARTIAL = "step_", ".partial"
+
+C = TypeVar("C")
+
+
+class RunConfig(Protocol):
+    """What checkpoints ask of the configuration of a run, a dataclass: TrainConfig and AlignConfig are two."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def keep_last(self) -> int:
+        """Checkpoints kept."""
+        ...
+
+    @property
+    def n_steps(self) -> int:
+        """Length of the run."""
+        ...
 
 
 @dataclass
@@ -51,12 +71,14 @@ class RunState:
     ema:        averaged weights.
     optimizers: with their moments.
     progress:   where the run stands.
+    reference:  weights that never change, which an alignment is measured from; None where there are none.
     """
 
     model: PackFlow
     ema: PackFlow
     optimizers: Sequence[Optimizer]
     progress: Progress = field(default_factory=Progress)
+    reference: PackFlow | None = None
 
 
 def checkpoint_name(step: int) -> str:
@@ -70,7 +92,7 @@ def checkpoints_in(out: Path) -> list[Path]:
     return [out / name for name in names]
 
 
-def save_checkpoint(out: Path, state: RunState, config: TrainConfig) -> Path:
+def save_checkpoint(out: Path, state: RunState, config: RunConfig) -> Path:
     """Write a checkpoint under a temporary name and rename it, so that an interrupted write leaves none.
 
     Then remove all older ones but the last `config.keep_last` and the best.
@@ -89,12 +111,14 @@ def save_checkpoint(out: Path, state: RunState, config: TrainConfig) -> Path:
     return final
 
 
-def write_checkpoint(folder: Path, state: RunState, config: TrainConfig) -> None:
+def write_checkpoint(folder: Path, state: RunState, config: RunConfig) -> None:
     """Write all files of a checkpoint and wait until they are on the disk."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     save_model(folder / MODEL, state.model)
     save_model(folder / EMA, state.ema)
+    if state.reference is not None:
+        save_model(folder / REFERENCE, state.reference)
     save_file(optimizer_tensors(state), folder / OPTIMIZER)
     record = {"format_version": FORMAT_VERSION, "packflow": package_version(), "progress": asdict(state.progress), "config": asdict(config)}
     (folder / PROGRESS).write_text(json.dumps(record, indent=2) + "\n")
@@ -113,7 +137,12 @@ def remove_old_checkpoints(out: Path, keep_last: int, best_step: int | None) -> 
 
 def read_config(checkpoint: Path) -> TrainConfig:
     """The configuration that a checkpoint was trained with."""
-    return from_dict(TrainConfig, read_progress_file(checkpoint)["config"], checkpoint / PROGRESS)
+    return read_config_of(checkpoint, TrainConfig)
+
+
+def read_config_of(checkpoint: Path, kind: type[C]) -> C:
+    """The configuration of a run of another kind."""
+    return from_dict(kind, read_progress_file(checkpoint)["config"], checkpoint / PROGRESS)
 
 
 def load_checkpoint(checkpoint: Path, state: RunState) -> Progress:
@@ -125,7 +154,8 @@ def load_checkpoint(checkpoint: Path, state: RunState) -> Progress:
     Raises:
         InputError: a file is missing, damaged, of another version or of another configuration.
     """
-    for name, module in ((MODEL, state.model), (EMA, state.ema)):
+    modules = {MODEL: state.model, EMA: state.ema} | ({REFERENCE: state.reference} if state.reference else {})
+    for name, module in modules.items():
         load_weights(module, read_tensors(checkpoint / name)[0], checkpoint / name)
     load_optimizers(state, checkpoint / OPTIMIZER)
     return from_dict(Progress, read_progress_file(checkpoint)["progress"], checkpoint / PROGRESS)

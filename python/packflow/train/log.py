@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -16,19 +16,6 @@ from torch.utils.tensorboard import SummaryWriter
 from packflow.errors import InputError
 
 METRICS, BOARD = "metrics.csv", "tensorboard"
-COLUMNS = (
-    "step",
-    "loss",
-    "loss_positions",
-    "loss_lattice",
-    "gradient_norm",
-    "learning_rate",
-    "atoms_per_second",
-    "validation/loss",
-    "validation/positions",
-    "validation/lattice",
-    "validation/baseline",
-)
 
 
 class Log:
@@ -44,8 +31,8 @@ class Log:
     def write(self, step: int, values: dict[str, float]) -> None:
         """Numbers of a step."""
 
-    def advance(self, step: int, loss: float, learning_rate: float, atoms_per_second: float) -> None:
-        """A step is done."""
+    def advance(self, step: int, values: str) -> None:
+        """A step is done; `values` is what a progress bar says of it."""
 
     def line(self, text: str) -> None:
         """A line for people."""
@@ -75,10 +62,10 @@ class Logs(Log):
         for log in self._logs:
             log.write(step, values)
 
-    def advance(self, step: int, loss: float, learning_rate: float, atoms_per_second: float) -> None:
+    def advance(self, step: int, values: str) -> None:
         """A step is done."""
         for log in self._logs:
-            log.advance(step, loss, learning_rate, atoms_per_second)
+            log.advance(step, values)
 
     def line(self, text: str) -> None:
         """A line for people."""
@@ -89,23 +76,30 @@ class Logs(Log):
 class RunLog(Log):
     """Log of one run; as a context it shows a progress bar, where the terminal can."""
 
-    def __init__(self, out: Path, n_steps: int, first_step: int = 0) -> None:
-        """Open the files; on a resumed run, rows of steps that will be done again are dropped."""
+    def __init__(self, out: Path, columns: Sequence[str], n_steps: int, first_step: int = 0) -> None:
+        """Open the files; on a resumed run, rows of steps that will be done again are dropped.
+
+        Args:
+            out: Folder of the run.
+            columns: Names of the numbers that are written, "step" first.
+            n_steps: Of the whole run.
+            first_step: Steps that are done.
+        """
         self.path = out / METRICS
         with written(self.path):
             rows = [row for row in read_rows(self.path) if int(row["step"]) <= first_step]
             partial = self.path.with_name(METRICS + ".partial")
             with partial.open("w", newline="") as file:
-                kept = csv.DictWriter(file, COLUMNS)
+                kept = csv.DictWriter(file, columns)
                 kept.writeheader()
                 kept.writerows(rows)
             partial.replace(self.path)  # so that a kill at any moment leaves the rows
             self._file = self.path.open("a", newline="")
-            self._writer = csv.DictWriter(self._file, COLUMNS)
+            self._writer = csv.DictWriter(self._file, columns)
             self._board = SummaryWriter(str(out / BOARD), purge_step=first_step + 1)
         self.console = Console(highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
-        self._bar = Progress(*columns, TextColumn("{task.fields[values]}"), console=self.console, disable=not self.console.is_terminal)
+        shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+        self._bar = Progress(*shown, TextColumn("{task.fields[values]}"), console=self.console, disable=not self.console.is_terminal)
         self._task = self._bar.add_task("train", total=n_steps, completed=first_step, values="")
 
     def __enter__(self) -> Self:
@@ -123,7 +117,7 @@ class RunLog(Log):
                 self._board.close()
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One row of the CSV and one event per value; the names are COLUMNS.
+        """One row of the CSV and one event per value; the names are columns.
 
         Raises:
             InputError: the disk is full or not writable.
@@ -134,9 +128,8 @@ class RunLog(Log):
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
-    def advance(self, step: int, loss: float, learning_rate: float, atoms_per_second: float) -> None:
+    def advance(self, step: int, values: str) -> None:
         """Move the bar."""
-        values = f"loss {loss:.4f}  lr {learning_rate:.1e}  {atoms_per_second:.0f} atoms/s"
         self._bar.update(self._task, completed=step, values=values)
 
     def line(self, text: str) -> None:

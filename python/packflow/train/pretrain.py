@@ -8,40 +8,38 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from signal import Signals
 
 import torch
 
 from packflow.data.batching import Batches, CrystalSource, generator_of
-from packflow.errors import InputError
 from packflow.flow.loss import Loss
-from packflow.train.checkpoint import PREFIX, Progress, RunState, checkpoints_in, load_checkpoint, save_checkpoint
+from packflow.train.checkpoint import Progress, RunState, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
 from packflow.train.initial import initial_model, random_model
-from packflow.train.log import BOARD, METRICS, Log, Logs, RunLog
+from packflow.train.log import Log
 from packflow.train.optim import optimizers_of
-from packflow.train.parallel import any_of, first_alone, gathered, launched
+from packflow.train.parallel import any_of, first_alone, launched
+from packflow.train.run_folder import TrainResult, claim_folder, ended, log_of
 from packflow.train.step import LATTICE, Run, batches_of_process, rows_of_step, train_step
 from packflow.train.stop import StopRequest
 from packflow.train.validation import Validation
-from packflow.train.wandb_log import FOLDER, RUN_ID, WandbLog, wandb_module
+from packflow.train.wandb_log import wandb_module
 
 LOG_EVERY = 10
 N_LATTICE_BATCHES = 64
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended.
-
-    step:       steps done.
-    checkpoint: the last one, None if no step was done.
-    stopped_by: the signal that ended it early, None otherwise.
-    """
-
-    step: int
-    checkpoint: Path | None
-    stopped_by: Signals | None
+COLUMNS = (
+    "step",
+    "loss",
+    "loss_positions",
+    "loss_lattice",
+    "gradient_norm",
+    "learning_rate",
+    "atoms_per_second",
+    "validation/loss",
+    "validation/positions",
+    "validation/lattice",
+    "validation/baseline",
+)
 
 
 def train(
@@ -77,30 +75,10 @@ def train(
     run = start(config, dataset, resume, device)
     run.fabric.barrier()  # every process has looked at the folder before the first one writes into it
     deadline = time.monotonic() + 60 * max_minutes
-    with StopRequest() as stop, log_of(run, out, wandb_project) as log:
+    with StopRequest() as stop, log_of(run.fabric, out, run.config, COLUMNS, run.state.progress.step, wandb_project) as log:
         describe(run, log)
         advance(run, out, log, should_stop=lambda: any_of(run.fabric, stop.received is not None or time.monotonic() > deadline))
-        last = checkpoints_in(out)
-        signals = [received for received in gathered(run.fabric, stop.received) if received is not None]
-    return TrainResult(run.state.progress.step, last[-1] if last else None, signals[0] if signals else None)
-
-
-def claim_folder(out: Path, resume: Path | None) -> None:
-    """Make the folder of a run, or check that the run in it is the one to go on with; nothing is ever overwritten."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be made ({error.strerror}): choose another folder") from error
-    found = checkpoints_in(out)
-    if resume is None and found:
-        raise InputError(f"{out} holds another run: continue it with --resume auto, or choose another --out")
-    if resume is not None and found and resume.resolve() != found[-1].resolve():
-        raise InputError(f"{out} holds {found[-1].name}, which is not the checkpoint to resume: choose another --out")
-    strange = [
-        path.name for path in out.iterdir() if path.name not in (METRICS, BOARD, RUN_ID, FOLDER) and not path.name.startswith(PREFIX)
-    ]
-    if strange:
-        raise InputError(f"{out} holds {strange[0]}, which is not of a run: choose another --out")
+        return ended(run.fabric, out, run.state.progress.step, stop.received)
 
 
 def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, device: str) -> Run:
@@ -116,14 +94,6 @@ def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, devi
     if resume is not None:
         state = replace(state, progress=load_checkpoint(resume, state))
     return Run(config, state, fabric, batches, Validation.of(dataset, config, fabric.device))
-
-
-def log_of(run: Run, out: Path, wandb_project: str | None) -> Log:
-    """Where this process reports."""
-    if not run.fabric.is_global_zero:
-        return Log()
-    log = RunLog(out, run.config.n_steps, run.state.progress.step)
-    return log if wandb_project is None else Logs(log, WandbLog(wandb_project, out, run.config, log.line))
 
 
 def with_fitted_lattice(config: TrainConfig, batches: Batches) -> TrainConfig:
@@ -162,7 +132,8 @@ def advance(run: Run, out: Path, log: Log, should_stop: Callable[[], bool]) -> N
         rate, loss, norm, n_atoms = train_step(run)
         progress.seconds += time.monotonic() - began
         window.add(loss, norm, n_atoms, time.monotonic() - began)
-        log.advance(progress.step, window.losses[-1][0], rate, window.atoms_per_second)
+        said = f"loss {window.losses[-1][0]:.4f}  lr {rate:.1e}  {window.atoms_per_second:.0f} atoms/s"
+        log.advance(progress.step, said)
         if progress.step % LOG_EVERY == 0:
             log.write(progress.step, {**window.means(), "learning_rate": rate})
             window = Window()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 
 from packflow.data.batching import BatchConfig
-from packflow.errors import InputError
 from packflow.flow.loss import LossConfig, TimeConfig
 from packflow.model import ModelConfig
 from packflow.structure import FlowSpace
 from packflow.train.config import OptimConfig, TrainConfig, ValidationConfig
+from packflow.train.options import recipe_of
 
 # 128 crystals a batch (paper, Table 3), whatever their size up to its 250 atoms.
 PAPER_BATCH = BatchConfig(max_atoms=32_000, max_crystals=128)
@@ -121,8 +120,4 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
 
 def recipe_named(name: str) -> TrainConfig:
     """The configuration of a recipe; raises InputError with a suggestion for an unknown name."""
-    if name in RECIPES:
-        return RECIPES[name]()
-    close = get_close_matches(name.lower().replace("_", "-"), RECIPES, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise InputError(f"recipe {name!r} is unknown: {hint}there are {', '.join(RECIPES)}")
+    return recipe_of(RECIPES, name)

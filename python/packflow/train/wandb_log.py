@@ -10,7 +10,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from packflow.errors import InputError
-from packflow.train.config import TrainConfig
+from packflow.train.checkpoint import RunConfig
 from packflow.train.log import Log, written
 
 # What stands beside the checkpoints: the run's identity at W&B, and the folder where wandb keeps what is not sent yet.
@@ -41,7 +41,7 @@ def wandb_module() -> ModuleType:
 class WandbLog(Log):
     """Log of one run at W&B; it never ends a training: after a first failure it warns and reports no more."""
 
-    def __init__(self, project: str, out: Path, config: TrainConfig, warn: Callable[[str], None]) -> None:
+    def __init__(self, project: str, out: Path, config: RunConfig, warn: Callable[[str], None]) -> None:
         """Nothing happens yet.
 
         Args:
@@ -81,7 +81,7 @@ class WandbLog(Log):
         self._guarded(lambda: self._run.finish(exit_code=0 if kind is None else 1))
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One row; the names are log.COLUMNS."""
+        """One row; the names are those of the CSV file's columns."""
         self._guarded(lambda: self._run.log({"step": step, **values}))
 
     def _guarded(self, work: Callable[[], object]) -> None:

@@ -1,0 +1,60 @@
+"""Alignment runs by name. Each is a function that returns the whole configuration; change one with dataclasses.replace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from packflow.flow.sampler import SampleConfig
+from packflow.flow.time_grid import LINEAR
+from packflow.train.align_config import AlignConfig, AlignValidationConfig, RewardConfig
+from packflow.train.config import OptimConfig
+
+
+def align_60m() -> AlignConfig:
+    """PackFlow-PA of the paper, Table 4: 100 passes over 8,000 templates, energies and forces of UMA on heavy atoms alone."""
+    return AlignConfig(
+        recipe="align-60m",
+        init="packflow-60m",
+        n_templates=16,
+        group_size=8,
+        max_templates=8000,
+        sample=SampleConfig(200, "euler", LINEAR, LINEAR),
+        rewards=RewardConfig("uma", "none", energy_share=0.5),
+        advantage_clip=5.0,
+        advantage_epsilon=1e-8,
+        n_epochs=4,
+        ratio_clip=0.2,
+        beta=1.0,
+        optim=OptimConfig(learning_rate=3e-7, weight_decay=0.0, clip_norm=1.0, warmup_steps=0),
+        n_steps=50_000,
+        max_atoms=32_000,
+    )
+
+
+def align_2m() -> AlignConfig:
+    """The installed model aligned on one CPU core by MMFF94s with riding hydrogens, see docs/alignment.md."""
+    return AlignConfig(
+        recipe="align-2m",
+        init="open-2m",
+        assign_copies=True,
+        optim=OptimConfig(learning_rate=3e-5, weight_decay=0.0, ema_decay=0.98),
+        n_steps=300,
+    )
+
+
+def align_tiny() -> AlignConfig:
+    """Seconds on a CPU: for tests and a first look."""
+    return AlignConfig(
+        recipe="align-tiny",
+        init="open-2m",
+        n_templates=2,
+        group_size=3,
+        sample=SampleConfig(3, "euler", LINEAR, LINEAR),
+        n_epochs=2,
+        validation=AlignValidationConfig(every=2, n_templates=2, n_samples=2),
+        n_steps=2,
+        save_every=1,
+    )
+
+
+ALIGN_RECIPES: dict[str, Callable[[], AlignConfig]] = {"align-60m": align_60m, "align-2m": align_2m, "align-tiny": align_tiny}
