@@ -26,6 +26,7 @@ class RewardConfig:
         clash: weight of the percentage of atoms in clash; energy and force share what the extra channels leave of 1.
         bonds: weight of the percentage of valid bonds.
         density: weight of the error of the density, against the known crystal of the template.
+        ranks: compare ranks within a group instead of rewards, see `grpo_math.advantages_of` (paper: no).
     """
 
     potential: str = "mmff"
@@ -34,6 +35,7 @@ class RewardConfig:
     clash: float = 0.0
     bonds: float = 0.0
     density: float = 0.0
+    ranks: bool = False
 
     def __post_init__(self) -> None:
         """Refuse shares and weights without a meaning."""

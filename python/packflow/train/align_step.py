@@ -95,7 +95,7 @@ def align_step(run: AlignRun) -> Report:
     rollout = judged(proposals, draws, known, state.model, run.potential, config.rewards)
     clock.lap("reward")
     weights = tuple(config.rewards.weights.values())
-    advantages = advantages_of(rollout.values, weights, config.advantage_clip, config.advantage_epsilon)
+    advantages = advantages_of(rollout.values, weights, config.advantage_clip, config.advantage_epsilon, config.rewards.ranks)
     learned = [k for k, fine in enumerate(rollout.usable) if fine and not advantages.skipped[k // config.group_size]]
     lessons = lessons_of(run, rollout, learned, advantages.values.flatten())
     clock.lap("reference")

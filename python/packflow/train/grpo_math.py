@@ -47,7 +47,7 @@ class Objective:
     clipped: Tensor
 
 
-def advantages_of(rewards: Tensor, weights: Sequence[float], clip: float = 5.0, epsilon: float = 1e-8) -> Advantages:
+def advantages_of(rewards: Tensor, weights: Sequence[float], clip: float = 5.0, epsilon: float = 1e-8, ranks: bool = False) -> Advantages:
     """Standardise each channel within each group, mix, then clip (paper, eqs. 7 and 8, algorithm 2).
 
     A proposal that lacks a reward is ranked last in every channel, one standard deviation below the worst of the others, so that these
@@ -58,6 +58,8 @@ def advantages_of(rewards: Tensor, weights: Sequence[float], clip: float = 5.0, 
         weights: Of the channels, (lambda, 1 - lambda) for energy and force. [n_channels], at least 0, sum 1
         clip: Largest advantage, c.
         epsilon: Added to standard deviations.
+        ranks: Standardise a reward's rank within its group instead of the reward (not in the paper). Repulsion grows so steeply that one
+            crushed crystal has the largest reward by far and the others seem alike; their ranks do not.
 
     Returns:
         Advantages; those of a positive multiple of the rewards plus a constant are the same.
@@ -66,6 +68,8 @@ def advantages_of(rewards: Tensor, weights: Sequence[float], clip: float = 5.0, 
     valid = rewards.isfinite().all(2)
     skipped = valid.sum(1) < LEAST_VALID
     filled, spread = with_failures_last(rewards, valid)
+    if ranks:
+        filled = ranks_of(filled)
     mean, deviation = filled.mean(1, keepdim=True), filled.std(1, correction=0, keepdim=True)
     scale = filled.abs().amax(1, keepdim=True)
     standard = torch.where(deviation > ROUNDING * scale, (filled - mean) / (deviation + epsilon), 0.0)
@@ -92,6 +96,11 @@ def with_failures_last(rewards: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     gap = torch.where(spread > ROUNDING * known.abs().amax(1), spread, 1.0)
     last = torch.where(count > 0, worst - gap, 0.0)
     return torch.where(mask, rewards, last[:, None]), spread
+
+
+def ranks_of(values: Tensor) -> Tensor:
+    """How many of its group each value is above, less how many it is below; equal values have one rank. [n_groups, k, n_channels]"""
+    return (values[:, :, None] - values[:, None]).sign().sum(2)
 
 
 def importance_ratio(old: Tensor, new: Tensor, limit: float = 5.0) -> Tensor:
