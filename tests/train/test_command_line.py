@@ -10,8 +10,9 @@ import time
 import pytest
 import torch
 
-from packflow.train.__main__ import main, parse
+from packflow.train.__main__ import main
 from packflow.train.checkpoint import checkpoints_in
+from packflow.train.options import parse
 from packflow.train.recipes import open_2m
 
 
@@ -81,7 +82,7 @@ def test_what_cannot_change_on_resume(arguments, capsys):
 
 
 def test_options_change_the_recipe_and_nothing_else():
-    assert parse([], open_2m())[1] == open_2m()
+    assert parse([], open_2m(), "packflow train", "train", ["open-2m"])[1] == open_2m()
 
 
 def test_sigterm_ends_the_process_with_a_checkpoint(arguments, tmp_path):

@@ -226,7 +226,7 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(config, source
 def test_a_full_disk_of_the_log_is_one_line(config, source, tmp_path):
     with (
         pytest.raises(InputError, match=r"metrics\.csv cannot be written \(\[Errno 28\] No space left on device\): mend that and resume"),
-        RunLog(tmp_path, 10) as log,
+        RunLog(tmp_path, ("step", "loss"), 10) as log,
     ):
         log._file.close()
         log._file = Path("/dev/full").open("w")  # noqa: SIM115 - the log closes it
