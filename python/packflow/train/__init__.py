@@ -1,7 +1,23 @@
-"""Training: recipes, pre-training by flow matching, checkpoints."""
+"""Training: recipes, pre-training by flow matching, physics alignment, checkpoints."""
 
+from packflow.train.align import align
+from packflow.train.align_config import AlignConfig, AlignValidationConfig, RewardConfig
+from packflow.train.align_recipes import align_recipe_named
 from packflow.train.config import OptimConfig, TrainConfig, ValidationConfig
-from packflow.train.pretrain import TrainResult, train
+from packflow.train.pretrain import train
 from packflow.train.recipes import recipe_named
+from packflow.train.run_folder import TrainResult
 
-__all__ = ["OptimConfig", "TrainConfig", "TrainResult", "ValidationConfig", "recipe_named", "train"]
+__all__ = [
+    "AlignConfig",
+    "AlignValidationConfig",
+    "OptimConfig",
+    "RewardConfig",
+    "TrainConfig",
+    "TrainResult",
+    "ValidationConfig",
+    "align",
+    "align_recipe_named",
+    "recipe_named",
+    "train",
+]

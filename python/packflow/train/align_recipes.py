@@ -8,6 +8,7 @@ from packflow.flow.sampler import SampleConfig
 from packflow.flow.time_grid import LINEAR
 from packflow.train.align_config import AlignConfig, AlignValidationConfig, RewardConfig
 from packflow.train.config import OptimConfig
+from packflow.train.options import recipe_of
 
 
 def align_60m() -> AlignConfig:
@@ -58,3 +59,8 @@ def align_tiny() -> AlignConfig:
 
 
 ALIGN_RECIPES: dict[str, Callable[[], AlignConfig]] = {"align-60m": align_60m, "align-2m": align_2m, "align-tiny": align_tiny}
+
+
+def align_recipe_named(name: str) -> AlignConfig:
+    """The configuration of a recipe; raises InputError with a suggestion for an unknown name."""
+    return recipe_of(ALIGN_RECIPES, name)

@@ -13,9 +13,9 @@ from packflow.data.dataset import CrystalDataset
 from packflow.errors import InputError
 from packflow.train.align import align
 from packflow.train.align_config import AlignConfig
-from packflow.train.align_recipes import ALIGN_RECIPES
+from packflow.train.align_recipes import ALIGN_RECIPES, align_recipe_named
 from packflow.train.checkpoint import read_config_of
-from packflow.train.options import check_place, check_recipe, checkpoint_to_resume, first_look, guarded, parse, recipe_of, told
+from packflow.train.options import check_place, check_recipe, checkpoint_to_resume, first_look, guarded, parse, told
 
 PROGRAM, WHAT = "packflow align", "Align a PackFlow by energies and forces of its proposals (GRPO)."
 # what a resumed run cannot change: its weights are not read again
@@ -44,7 +44,7 @@ def run(words: Sequence[str]) -> int:
 def starting_point(recipe: str | None, resume: Path | None) -> AlignConfig:
     """The configuration that the command line's options change: of the checkpoint, else of the recipe."""
     if resume is None:
-        return recipe_of(ALIGN_RECIPES, recipe) if recipe else AlignConfig()
+        return align_recipe_named(recipe) if recipe else AlignConfig()
     config = read_config_of(resume, AlignConfig)
     check_recipe(recipe, config.recipe, resume)
     return config
