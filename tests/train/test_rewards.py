@@ -17,7 +17,8 @@ from packflow.structure.cif import read_cif
 from packflow.structure.full import FullBatch, full_mol
 from packflow.structure.full_frame import heavy_crystal
 from packflow.structure.full_sites import full_structure
-from packflow.train.rewards import carriers_of, rewards_of
+from packflow.train.rewards import rewards_of
+from packflow.train.scores import carriers_of
 
 
 @dataclass

@@ -1,0 +1,174 @@
+"""Energies and forces of heavy atoms, by what is done about the hydrogens that crystals lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from packflow.errors import InputError
+from packflow.potential.foreign import PreparedForeign
+from packflow.potential.interface import Potential
+from packflow.relax.hydrogens import add_hydrogens, cells_of
+from packflow.relax.hydrogens_molecule import hydrogen_table
+from packflow.relax.relax import RelaxConfig, relax
+from packflow.structure import Crystal
+from packflow.structure.full import FullBatch, FullStructure
+
+Hydrogens = Literal["riding", "relaxed", "none"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a potential says of heavy atoms.
+
+    energy:   [n_crystals] float64, eV per heavy atom.
+    force:    [n_crystals] float64, eV/Å, mean over heavy atoms of the norm of the force.
+    problems: [n_crystals], why the numbers are NaN; empty where they are not.
+    """
+
+    energy: Tensor
+    force: Tensor
+    problems: list[str]
+
+
+def scores_of(crystals: Sequence[Crystal], potential: Potential, hydrogens: Hydrogens = "riding") -> Scores:
+    """Energies and forces of crystals, all of them together; see `riding_scores`, `relaxed_scores` and `heavy_scores`."""
+    modes: dict[Hydrogens, Callable[[Sequence[Crystal], Potential], Scores]] = {
+        "riding": riding_scores,
+        "relaxed": relaxed_scores,
+        "none": heavy_scores,
+    }
+    return modes[hydrogens](crystals, potential)
+
+
+def riding_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
+    """Scores of crystals with hydrogens that RDKit places by the bonds of their heavy atom, not turned and not relaxed.
+
+    A hydrogen moves with its heavy atom, so that its force adds to that atom's; the energy is that of all atoms.
+    """
+    scores, structures = hydrogenated(crystals, turn=False)
+    fill_full(scores, structures, crystals, potential)
+    return scores
+
+
+def relaxed_scores(crystals: Sequence[Crystal], potential: Potential, config: RelaxConfig | None = None) -> Scores:
+    """Scores of crystals whose hydrogens are placed, turned and relaxed while heavy atoms and cell stay (paper, appendix A, "with-H").
+
+    Where hydrogens are at rest the force on a heavy atom is the slope of the energy that hydrogens follow; what is left on a hydrogen whose
+    steps were used up adds to its heavy atom's.
+
+    Args:
+        crystals: Any values.
+        potential: Relaxes them and scores where they end.
+        config: How, of which the steps bound the work; the paper's 25 to 0.05 eV/Å (section 4.5.2), by L-BFGS.
+
+    Raises:
+        ValueError: the configuration moves heavy atoms.
+    """
+    config = config or RelaxConfig(cell="fixed", moving="hydrogens", max_steps=25)
+    if config.moving != "hydrogens":
+        raise ValueError(f"config must move hydrogens alone, got moving={config.moving!r}")
+    scores, structures = hydrogenated(crystals, turn=True)
+    rows = list(structures)
+    for relaxed in relax(potential, iter(list(structures.values())), config):
+        row = rows[relaxed.index]
+        structures[row] = relaxed.structure
+        if relaxed.problem:
+            scores.problems[row] = relaxed.problem
+            del structures[row]
+    fill_full(scores, structures, crystals, potential)
+    return scores
+
+
+def hydrogenated(crystals: Sequence[Crystal], turn: bool) -> tuple[Scores, dict[int, FullStructure]]:
+    """Scores without numbers but with the problems of adding hydrogens, and the structures of those that have none, by their row."""
+    scores = without_numbers(len(crystals))
+    found = add_hydrogens(crystals, turn=turn)
+    scores.problems[:] = [hydrogenated.problem for hydrogenated in found]
+    return scores, {k: h.structure for k, h in enumerate(found) if h.structure is not None}
+
+
+def fill_full(scores: Scores, structures: dict[int, FullStructure], crystals: Sequence[Crystal], potential: Potential) -> None:
+    """Evaluate structures with their hydrogens and write what was found into their rows."""
+    if structures:
+        batch = FullBatch.pack(list(structures.values()))
+        fill(scores, list(structures), crystals, batch, potential, carriers_of([crystals[k] for k in structures]))
+
+
+def heavy_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
+    """Scores of the heavy atoms alone, for networks that see nothing but atoms (UMA).
+
+    Raises:
+        InputError: the potential is one of molecules, as mmff, whose parameters include hydrogens.
+    """
+    scores = without_numbers(len(crystals))
+    if crystals:
+        numbers = torch.from_numpy(np.concatenate([crystal.template.atomic_numbers for crystal in crystals]))
+        batch = FullBatch(
+            templates=tuple(crystal.template for crystal in crystals),
+            atomic_numbers=numbers,
+            positions=torch.from_numpy(np.concatenate([crystal.positions for crystal in crystals])),
+            cell=torch.from_numpy(cells_of(crystals)),
+            atom_ptr=torch.tensor(np.cumsum([0, *(c.template.n_atoms for c in crystals)]), dtype=torch.int32),
+            periodic=torch.ones(len(crystals), dtype=torch.bool),
+        )
+        fill(scores, list(range(len(crystals))), crystals, batch, potential, torch.arange(len(numbers)), whole=False)
+    return scores
+
+
+def without_numbers(n: int) -> Scores:
+    """Scores of n crystals that nothing is known of."""
+    energy, force = torch.full((2, n), torch.nan, dtype=torch.float64)
+    return Scores(energy, force, [""] * n)
+
+
+def fill(
+    scores: Scores,
+    rows: list[int],
+    crystals: Sequence[Crystal],
+    batch: FullBatch,
+    potential: Potential,
+    carrier: Tensor,
+    whole: bool = True,
+) -> None:
+    """Evaluate a batch and write what was found into some rows.
+
+    Args:
+        scores: Of all crystals.
+        rows: Those of the batch.
+        crystals: All.
+        batch: Of the crystals at `rows`.
+        potential: Evaluates them.
+        carrier: Row, among the heavy atoms of the batch, of each atom's heavy atom. [n_atoms]
+        whole: Whether molecules have their hydrogens.
+    """
+    prepared = potential.prepare(batch)
+    if not whole and not isinstance(prepared, PreparedForeign):
+        raise InputError(
+            f"hydrogens 'none' needs a potential that sees atoms alone, such as uma; {potential.name} needs all: take 'riding'"
+        )
+    result = prepared.evaluate(batch.positions, batch.cell)
+    sizes = torch.tensor([crystals[k].template.n_atoms for k in rows])
+    owner = torch.repeat_interleave(torch.arange(len(rows)), sizes)
+    forces = torch.zeros(len(owner), 3, dtype=torch.float64).index_add_(0, carrier, result.forces)
+    scores.energy[rows] = result.energy / sizes
+    scores.force[rows] = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, owner, forces.norm(dim=1)) / sizes
+    for k, problem in zip(rows, result.problems, strict=True):
+        scores.problems[k] = problem
+
+
+def carriers_of(crystals: Sequence[Crystal]) -> Tensor:
+    """Row, among the heavy atoms of all crystals, of the heavy atom that each atom is or hangs on, in FullStructure's order. [n_atoms]"""
+    parts, first = [np.zeros(0, dtype=np.int64)], 0
+    for crystal in crystals:
+        bearer = hydrogen_table(crystal.template.molecule.smiles).bearer
+        own = np.where(bearer < 0, np.arange(len(bearer)), bearer)
+        for _ in range(crystal.template.n_copies):
+            parts.append(own + first)
+            first += crystal.template.molecule.n_atoms
+    return torch.from_numpy(np.concatenate(parts))
