@@ -90,10 +90,10 @@ def _pointers(sizes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Scales:
-    """Factors on radius and depth of van der Waals pairs of different molecules."""
+    """Factors on radius and depth of van der Waals pairs of different molecules: one for all, or one for each pair of types."""
 
-    radius: float
-    depth: float
+    radius: float | np.ndarray
+    depth: float | np.ndarray
 
 
 def pack(molecules: Sequence[MoleculeParameters], n_copies: Sequence[int], scales: Sequence[Scales], cutoff: float) -> MmffBatch:

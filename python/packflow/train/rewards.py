@@ -56,7 +56,8 @@ def rewards_of(
             clash, "bonds" the percentage of valid bonds, "density" minus the distance from `densities` in g/cm3, "duplicates" minus how
             crowded a crystal is among the others of its group, see `packflow.train.crowding.crowding`.
         hydrogens: "riding" places them by their bonds and lets them carry their force to their heavy atom; "relaxed" turns and relaxes them
-            before, the costlier evaluation that riding stands for; "none" leaves them out, the paper's protocol. See `scores_of`.
+            before, which is what the others stand for and costs fifteen times as much; "united" places none and lets heavy atoms carry
+            them, with mmff alone, the fastest; "none" leaves them out, the paper's protocol. See `packflow.train.scores`.
         densities: Wanted ones with hydrogens, g/cm3, for "density"; those that molecules usually have if not given, see
             `usual_densities`. [n_crystals]
         groups: Numbers of the groups of proposals, needed for "duplicates" alone. [n_crystals]

@@ -13,13 +13,15 @@ from torch import Tensor
 from packflow.errors import InputError
 from packflow.potential.foreign import PreparedForeign
 from packflow.potential.interface import Potential
+from packflow.potential.mmff import Mmff
+from packflow.potential.mmff_united import MmffUnited
 from packflow.relax.hydrogens import add_hydrogens, cells_of
 from packflow.relax.hydrogens_molecule import hydrogen_table
 from packflow.relax.relax import RelaxConfig, relax
 from packflow.structure import Crystal
 from packflow.structure.full import FullBatch, FullStructure
 
-Hydrogens = Literal["riding", "relaxed", "none"]
+Hydrogens = Literal["riding", "relaxed", "united", "none"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,33 @@ class Scores:
 
 
 def scores_of(crystals: Sequence[Crystal], potential: Potential, hydrogens: Hydrogens = "riding") -> Scores:
-    """Energies and forces of crystals, all of them together; see `riding_scores`, `relaxed_scores` and `heavy_scores`."""
+    """Energies and forces of crystals, all of them together; see the functions below.
+
+    Raises:
+        InputError: as `check_potential`.
+    """
+    check_potential(potential, hydrogens)
     modes: dict[Hydrogens, Callable[[Sequence[Crystal], Potential], Scores]] = {
         "riding": riding_scores,
         "relaxed": relaxed_scores,
+        "united": united_scores,
         "none": heavy_scores,
     }
     return modes[hydrogens](crystals, potential)
+
+
+def check_potential(potential: Potential, hydrogens: Hydrogens) -> None:
+    """Refuse a potential that cannot score crystals in this way.
+
+    Raises:
+        InputError: "united" with another potential than mmff, or "none" with one that needs all atoms.
+    """
+    if hydrogens == "united" and not isinstance(potential, Mmff):
+        raise InputError(f"hydrogens 'united' needs the potential mmff, got {potential.name}: take 'riding' or 'none'")
+    if hydrogens == "none" and not isinstance(potential.prepare(heavy_batch([])), PreparedForeign):
+        raise InputError(
+            f"hydrogens 'none' needs a potential that sees atoms alone, such as uma; {potential.name} needs all: take 'riding'"
+        )
 
 
 def riding_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
@@ -100,25 +122,35 @@ def fill_full(scores: Scores, structures: dict[int, FullStructure], crystals: Se
         fill(scores, list(structures), crystals, batch, potential, carriers_of([crystals[k] for k in structures]))
 
 
-def heavy_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
-    """Scores of the heavy atoms alone, for networks that see nothing but atoms (UMA).
+def united_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
+    """Scores of united atoms: heavy atoms carry their hydrogens, none is placed; the fastest.
 
-    Raises:
-        InputError: the potential is one of molecules, as mmff, whose parameters include hydrogens.
+    Args:
+        crystals: Any values.
+        potential: mmff, for which `MmffUnited` stands here; see `check_potential`.
     """
+    return heavy_scores(crystals, MmffUnited())
+
+
+def heavy_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
+    """Scores of the heavy atoms alone, for networks that see nothing but atoms (UMA), and for united atoms."""
     scores = without_numbers(len(crystals))
     if crystals:
-        numbers = torch.from_numpy(np.concatenate([crystal.template.atomic_numbers for crystal in crystals]))
-        batch = FullBatch(
-            templates=tuple(crystal.template for crystal in crystals),
-            atomic_numbers=numbers,
-            positions=torch.from_numpy(np.concatenate([crystal.positions for crystal in crystals])),
-            cell=torch.from_numpy(cells_of(crystals)),
-            atom_ptr=torch.tensor(np.cumsum([0, *(c.template.n_atoms for c in crystals)]), dtype=torch.int32),
-            periodic=torch.ones(len(crystals), dtype=torch.bool),
-        )
-        fill(scores, list(range(len(crystals))), crystals, batch, potential, torch.arange(len(numbers)), whole=False)
+        batch = heavy_batch(crystals)
+        fill(scores, list(range(len(crystals))), crystals, batch, potential, torch.arange(len(batch.positions)))
     return scores
+
+
+def heavy_batch(crystals: Sequence[Crystal]) -> FullBatch:
+    """Crystals as a potential of heavy atoms sees them, in their order."""
+    return FullBatch(
+        templates=tuple(crystal.template for crystal in crystals),
+        atomic_numbers=torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *(c.template.atomic_numbers for c in crystals)])),
+        positions=torch.from_numpy(np.concatenate([np.zeros((0, 3)), *(crystal.positions for crystal in crystals)])),
+        cell=torch.from_numpy(cells_of(crystals)),
+        atom_ptr=torch.tensor(np.cumsum([0, *(c.template.n_atoms for c in crystals)]), dtype=torch.int32),
+        periodic=torch.ones(len(crystals), dtype=torch.bool),
+    )
 
 
 def without_numbers(n: int) -> Scores:
@@ -134,7 +166,6 @@ def fill(
     batch: FullBatch,
     potential: Potential,
     carrier: Tensor,
-    whole: bool = True,
 ) -> None:
     """Evaluate a batch and write what was found into some rows.
 
@@ -145,13 +176,8 @@ def fill(
         batch: Of the crystals at `rows`.
         potential: Evaluates them.
         carrier: Row, among the heavy atoms of the batch, of each atom's heavy atom. [n_atoms]
-        whole: Whether molecules have their hydrogens.
     """
     prepared = potential.prepare(batch)
-    if not whole and not isinstance(prepared, PreparedForeign):
-        raise InputError(
-            f"hydrogens 'none' needs a potential that sees atoms alone, such as uma; {potential.name} needs all: take 'riding'"
-        )
     result = prepared.evaluate(batch.positions, batch.cell)
     sizes = torch.tensor([crystals[k].template.n_atoms for k in rows])
     owner = torch.repeat_interleave(torch.arange(len(rows)), sizes)
