@@ -32,7 +32,7 @@ UNIT = 0.02
 MAX_ATOMS = 100
 # molecules evaluated together; the tables of van der Waals pairs grow with their square
 AT_ONCE = 12
-LOWEST, HIGHEST = [0.8] * 4 + [0.3] * 4 + [0.6, 0.3, 0.0], [1.4] * 4 + [6.0] * 4 + [1.2, 8.0, 1.2]
+LOWEST, HIGHEST = [0.7] * 4 + [0.3] * 4 + [0.6, 0.3, 0.0], [1.4] * 4 + [12.0] * 4 + [1.2, 80.0, 1.2]
 
 
 @dataclass(frozen=True)

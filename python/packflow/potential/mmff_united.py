@@ -28,11 +28,11 @@ class UnitedScales:
     charge:      of all charges, a hydrogen's added to its heavy atom's.
     """
 
-    radius: tuple[float, float, float, float] = (1.06, 1.08, 1.10, 1.03)
-    depth: tuple[float, float, float, float] = (1.2, 1.6, 2.0, 1.1)
-    bond_radius: float = 0.85
-    bond_depth: float = 1.5
-    charge: float = 0.5
+    radius: tuple[float, float, float, float] = (1.055, 1.16, 1.117, 0.799)
+    depth: tuple[float, float, float, float] = (2.105, 1.885, 4.923, 9.797)
+    bond_radius: float = 0.854
+    bond_depth: float = 8.736
+    charge: float = 0.835
 
     def of(self, kinds: np.ndarray, model: str) -> Scales:
         """Factors of all pairs of a molecule's types. kinds: [n_types, 4], from `united_parameters`"""
