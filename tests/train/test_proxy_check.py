@@ -15,7 +15,7 @@ from packflow.flow.sampler import SampleConfig, sample
 from packflow.model.pretrained import load
 from packflow.potential.mmff import Mmff
 from packflow.structure import Crystal, Molecule, Template
-from packflow.train.proxy_check import Scorer, agreements_of, mean_and_error, proxy_check
+from packflow.train.proxy_check import Scorer, agreements_of, mean_and_error, proxy_check, seed_of
 from packflow.train.scores import riding_scores
 
 QUICK = SampleConfig(n_steps=3, solver="euler")
@@ -63,8 +63,8 @@ def test_groups_that_say_nothing_are_skipped_and_counted():
 
 def test_a_check_scores_the_same_proposals_twice(model):
     check = proxy_check(model, TEMPLATES, 4, 5, QUICK, Scorer(Mmff(), "riding"), Scorer(Mmff(), "relaxed"))
-    for template, group in zip(TEMPLATES, check.proxy, strict=True):
-        scores = riding_scores([p.crystal for p in sample(model, template, 4, 5, QUICK)], Mmff())
+    for k, (template, group) in enumerate(zip(TEMPLATES, check.proxy, strict=True)):
+        scores = riding_scores([p.crystal for p in sample(model, template, 4, seed_of(5, k), QUICK)], Mmff())
         torch.testing.assert_close(group, -torch.stack([scores.energy, scores.force], 1), rtol=1e-3, atol=1e-3, equal_nan=True)
     assert check.full.shape == (2, 4, 2)
     assert not torch.equal(check.proxy.nan_to_num(), check.full.nan_to_num())
@@ -82,9 +82,9 @@ def test_a_check_scores_the_same_proposals_twice(model):
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_sampled(change, message):
-    asked = {"templates": TEMPLATES, "n_samples": 2, "proxy": Scorer(Mmff(), "riding")} | change
+    asked = {"templates": TEMPLATES, "n_samples": 2, "seed": 0, "proxy": Scorer(Mmff(), "riding")} | change
     with pytest.raises(InputError, match=message):
-        proxy_check(None, seed=0, config=QUICK, full=Scorer(Mmff(), "relaxed"), **asked)
+        proxy_check(None, config=QUICK, full=Scorer(Mmff(), "relaxed"), **asked)
 
 
 @pytest.fixture(scope="module")

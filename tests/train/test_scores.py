@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from packflow.errors import InputError
+from packflow.potential.lennard_jones import LennardJones
 from packflow.potential.mmff import Mmff
+from packflow.potential.mmff_united import MmffUnited
 from packflow.relax.hydrogens import add_hydrogens
 from packflow.relax.relax import RelaxConfig, relax
 from packflow.structure.cif import read_cif
@@ -14,7 +17,7 @@ from packflow.structure.full import FullBatch
 from packflow.structure.full_frame import heavy_crystal
 from packflow.structure.full_sites import full_structure
 from packflow.train.rewards import rewards_of
-from packflow.train.scores import relaxed_scores
+from packflow.train.scores import heavy_batch, relaxed_scores, united_scores
 
 FAR = RelaxConfig(cell="fixed", moving="hydrogens", fmax=1e-4, max_steps=400)
 
@@ -69,6 +72,31 @@ def test_failures_keep_their_row_and_change_no_other(crystals):
     good = rewards_of(crystals, Mmff(), hydrogens="relaxed")
     torch.testing.assert_close(found.values[1:], good.values, rtol=1e-9, atol=1e-9)
     assert rewards_of([], Mmff(), hydrogens="relaxed").values.shape == (0, 2)
+
+
+def test_united_scores_are_those_of_heavy_atoms_that_carry_their_hydrogens(crystals):
+    found = rewards_of(crystals, Mmff(), hydrogens="united")
+    batch = heavy_batch(crystals)
+    result = MmffUnited().prepare(batch).evaluate(batch.positions, batch.cell)
+    sizes = [crystal.template.n_atoms for crystal in crystals]
+    for k, (forces, size) in enumerate(zip(result.forces.split(sizes), sizes, strict=True)):
+        assert found.values[k, 0].item() == pytest.approx(-result.energy[k].item() / size)
+        assert found.values[k, 1].item() == pytest.approx(-forces.norm(dim=1).mean().item())
+    assert rewards_of([], Mmff(), hydrogens="united").values.shape == (0, 2)
+
+
+def test_united_atoms_that_coincide_have_no_scores_and_change_no_other(crystals):
+    positions = crystals[0].positions.copy()
+    positions[1] = positions[0] + np.array([0.4, 0.0, 0.0])
+    found = united_scores([replace(crystals[0], positions=positions), *crystals], Mmff())
+    assert "coincide" in found.problems[0]
+    assert found.problems[1:] == ["", ""]
+    torch.testing.assert_close(found.energy[1:], united_scores(crystals, Mmff()).energy)
+
+
+def test_united_atoms_are_of_mmff(crystals):
+    with pytest.raises(InputError, match="'united' needs the potential mmff, got lennard_jones"):
+        rewards_of(crystals, LennardJones(), hydrogens="united")
 
 
 def test_a_configuration_that_moves_heavy_atoms_is_refused(crystals):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,7 +94,7 @@ def proxy_check(
         model: Samples, on its device.
         templates: One group each.
         n_samples: Proposals of a group, at least 2.
-        seed: Of `packflow.flow.draws.draws_of`.
+        seed: Of all groups together, at least 0; groups share no noise, see `seed_of`.
         config: How the flow is integrated.
         proxy: The cheap one.
         full: What it stands for; the paper's relaxes hydrogens.
@@ -101,21 +102,29 @@ def proxy_check(
         max_atoms: Sampled at once, as for `packflow.flow.sampler.sample`.
 
     Raises:
-        InputError: there is no template, n_samples is below 2, a weight is outside 0 to 1, or a potential cannot do what is asked.
+        InputError: there is no template, n_samples is below 2, the seed is negative, a weight is outside 0 to 1, or a potential cannot do
+            what is asked.
     """
     if not templates:
         raise InputError("templates must be at least one, got none")
     if n_samples < 2:
         raise InputError(f"n_samples must be at least 2, got {n_samples}")
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, got {seed}")
     check_weights(weights)
     for scorer in (proxy, full):
         check_potential(scorer.potential, scorer.hydrogens)
-    draws = [draw for template in templates for draw in draws_of(template, n_samples, seed)]
+    draws = [draw for group, template in enumerate(templates) for draw in draws_of(template, n_samples, seed_of(seed, group))]
     batches = sample_batches(model, draws, config, max_atoms)
     crystals = [proposal.crystal for batch in batches for proposal in batch]
     (cheap, cheap_seconds), (costly, costly_seconds) = (timed_rewards(crystals, scorer) for scorer in (proxy, full))
     cheap, costly = (rewards.view(len(templates), n_samples, 2) for rewards in (cheap, costly))
     return ProxyCheck(agreements_of(cheap, costly, weights), cheap, costly, cheap_seconds, costly_seconds)
+
+
+def seed_of(seed: int, group: int) -> int:
+    """Of the proposals of one group, so that groups are independent and their standard error means something."""
+    return int(np.random.SeedSequence([seed, group]).generate_state(1)[0])
 
 
 def timed_rewards(crystals: Sequence[Crystal], scorer: Scorer) -> tuple[Tensor, float]:

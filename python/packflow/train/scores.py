@@ -15,7 +15,7 @@ from packflow.potential.foreign import PreparedForeign
 from packflow.potential.interface import Potential
 from packflow.potential.mmff import Mmff
 from packflow.potential.mmff_united import MmffUnited
-from packflow.relax.hydrogens import add_hydrogens, cells_of
+from packflow.relax.hydrogens import add_hydrogens, cells_of, heavy_atom_problems
 from packflow.relax.hydrogens_molecule import hydrogen_table
 from packflow.relax.relax import RelaxConfig, relax
 from packflow.structure import Crystal
@@ -125,20 +125,31 @@ def fill_full(scores: Scores, structures: dict[int, FullStructure], crystals: Se
 def united_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
     """Scores of united atoms: heavy atoms carry their hydrogens, none is placed; the fastest.
 
+    Crystals whose heavy atoms coincide have no scores, as where hydrogens are placed: nobody could relax them.
+
     Args:
         crystals: Any values.
         potential: mmff, for which `MmffUnited` stands here; see `check_potential`.
     """
-    return heavy_scores(crystals, MmffUnited())
+    scores = without_numbers(len(crystals))
+    scores.problems[:] = heavy_atom_problems(crystals, cells_of(crystals)) if crystals else []
+    rows = [k for k, problem in enumerate(scores.problems) if not problem]
+    fill_heavy(scores, rows, crystals, MmffUnited())
+    return scores
 
 
 def heavy_scores(crystals: Sequence[Crystal], potential: Potential) -> Scores:
-    """Scores of the heavy atoms alone, for networks that see nothing but atoms (UMA), and for united atoms."""
+    """Scores of the heavy atoms alone, for networks that see nothing but atoms (UMA)."""
     scores = without_numbers(len(crystals))
-    if crystals:
-        batch = heavy_batch(crystals)
-        fill(scores, list(range(len(crystals))), crystals, batch, potential, torch.arange(len(batch.positions)))
+    fill_heavy(scores, list(range(len(crystals))), crystals, potential)
     return scores
+
+
+def fill_heavy(scores: Scores, rows: list[int], crystals: Sequence[Crystal], potential: Potential) -> None:
+    """Evaluate the heavy atoms of the crystals at some rows and write what was found."""
+    if rows:
+        batch = heavy_batch([crystals[k] for k in rows])
+        fill(scores, rows, crystals, batch, potential, torch.arange(len(batch.positions)))
 
 
 def heavy_batch(crystals: Sequence[Crystal]) -> FullBatch:
