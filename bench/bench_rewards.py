@@ -28,7 +28,7 @@ CELLS = (
     ("Nc1ccc(cc1)S(N)(=O)=O", 4),
     ("Oc1ccccc1O", 6),
 )
-N_SAMPLES = 16
+N_SAMPLES, N_SAMPLES_QUICK = 16, 6
 LEAST_ALIGNMENT = 0.4
 
 
@@ -36,9 +36,10 @@ def main(quick: bool) -> None:
     """Both comparisons; the quick ones of two molecules."""
     torch.set_num_threads(1)
     templates = [Template(Molecule.from_smiles(smiles), n_copies) for smiles, n_copies in CELLS[: 2 if quick else None]]
-    draws = [draw for template in templates for draw in draws_of(template, N_SAMPLES, 0)]
+    n_samples = N_SAMPLES_QUICK if quick else N_SAMPLES
+    draws = [draw for template in templates for draw in draws_of(template, n_samples, 0)]
     crystals = [proposal.crystal for batch in sample_batches(load("open-2m"), draws) for proposal in batch]
-    shape = len(templates), N_SAMPLES, 2
+    shape = len(templates), n_samples, 2
 
     def scores(hydrogens: Hydrogens) -> Scores:
         return scores_of(crystals, Mmff(), hydrogens)
