@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from packflow.elements import MASSES
 from packflow.errors import InputError
 from packflow.metrics import clash_percent, density
 from packflow.potential.foreign import PreparedForeign
@@ -17,7 +18,10 @@ from packflow.structure.cif import read_cif
 from packflow.structure.full import FullBatch, full_mol
 from packflow.structure.full_frame import heavy_crystal
 from packflow.structure.full_sites import full_structure
-from packflow.train.rewards import carriers_of, rewards_of
+from packflow.structure.packing_volume import packing_volume
+from packflow.train.crowding import crowding
+from packflow.train.rewards import rewards_of, usual_densities
+from packflow.train.scores import carriers_of
 
 
 @dataclass
@@ -135,14 +139,37 @@ def test_geometry_is_that_of_the_metrics_and_asks_no_potential(crystals):
     assert rewards_of([broken], springs, ("clash", "bonds")).problems == ["it has no clash, bonds"]
 
 
+def test_a_density_that_nobody_gave_is_the_molecule_s_usual_one(crystals):
+    found = rewards_of(crystals, Springs(), ("density",))
+    for k, crystal in enumerate(crystals):
+        molecule = crystal.template.molecule
+        mass = sum(MASSES[atom.GetSymbol()] for atom in full_mol(molecule.smiles).GetAtoms())
+        usual = 1.66053907 * mass / packing_volume(molecule)
+        assert usual_densities(crystals)[k].item() == pytest.approx(usual, rel=1e-6)
+        given = rewards_of([crystal], Springs(), ("density",), densities=[usual])
+        assert found.values[k].item() == pytest.approx(given.values.item(), abs=1e-6)
+        assert found.values[k].item() > -0.15  # real crystals are near it
+    assert rewards_of([shrunk(crystals[0], 0.8)], Springs(), ("density",)).values.item() < -0.4
+
+
+def test_the_channel_of_duplicates_is_minus_crowding_by_group(crystals):
+    some = [crystals[0], crystals[0], shrunk(crystals[0], 1.02), crystals[1]]
+    found = rewards_of(some, Springs(), ("duplicates",), groups=[3, 3, 3, 0])
+    torch.testing.assert_close(found.values[:, 0], -crowding(AtomsBatch.from_crystals(some), [3, 3, 3, 0]))
+    assert found.values[3, 0] == 0  # alone in its group
+    broken = replace(crystals[0], positions=crystals[0].positions * np.nan)
+    assert rewards_of([broken, crystals[0]], Springs(), ("duplicates",), groups=[0, 0]).problems == ["it has no duplicates", ""]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"channels": ("energy", "beauty")}, "got energy, beauty"),
         ({"channels": ("energy", "energy")}, "must be different ones"),
         ({"channels": ()}, "got none"),
-        ({"hydrogens": "some"}, "hydrogens must be"),
-        ({"channels": ("density",)}, "densities must be those of 3 crystals"),
+        ({"hydrogens": "some"}, "hydrogens must be one of riding, relaxed"),
+        ({"channels": ("duplicates",)}, "groups must be those of 3 crystals for the channel duplicates, got none"),
+        ({"channels": ("duplicates",), "groups": [0, 0]}, "got 2"),
         ({"channels": ("density",), "densities": [1.0]}, "got 1"),
     ],
 )

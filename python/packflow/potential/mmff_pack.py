@@ -90,10 +90,10 @@ def _pointers(sizes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Scales:
-    """Factors on radius and depth of van der Waals pairs of different molecules."""
+    """Factors on radius and depth of van der Waals pairs of different molecules: one for all, or one for each pair of types."""
 
-    radius: float
-    depth: float
+    radius: float | np.ndarray
+    depth: float | np.ndarray
 
 
 def pack(molecules: Sequence[MoleculeParameters], n_copies: Sequence[int], scales: Sequence[Scales], cutoff: float) -> MmffBatch:
@@ -112,6 +112,7 @@ def pack(molecules: Sequence[MoleculeParameters], n_copies: Sequence[int], scale
     special = [special_of(m, n, first) for m, _, n, first, _ in rows]
     counts = np.concatenate([np.zeros(1, np.int64), *(count for count, _, _ in special)])
     radius, epsilon = tables(molecules, scales, first_types)
+    tailed = zip(molecules, n_copies, scales, strict=True)
     atom_ptr = torch.tensor(first_atoms, dtype=torch.int32)
     types = torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *(np.tile(m.types + k, n) for m, _, n, _, k in rows)])).int()
     return MmffBatch(
@@ -125,7 +126,7 @@ def pack(molecules: Sequence[MoleculeParameters], n_copies: Sequence[int], scale
         special_scale=torch.from_numpy(np.concatenate([np.zeros((0, 2)), *(share for _, _, share in special)])),
         radius=radius,
         epsilon=epsilon,
-        tail=nonbonded_tail(atom_ptr, types, radius, epsilon, cutoff),
+        tail=torch.cat([torch.zeros(0, dtype=torch.float64), *(tail_of(m, n, s, cutoff) for m, n, s in tailed)]),
         terms=BondedTerms.join([in_copies(m, n) for m, _, n, _, _ in rows], first_atoms[:-1]),
     )
 
@@ -150,6 +151,13 @@ def tables(molecules: Sequence[MoleculeParameters], scales: Sequence[Scales], fi
         radius[:, block, block] = m.radius, scale.radius * m.radius
         epsilon[:, block, block] = m.depth, scale.depth * m.depth
     return torch.from_numpy(radius), torch.from_numpy(epsilon)
+
+
+def tail_of(molecule: MoleculeParameters, n_copies: int, scale: Scales, cutoff: float) -> Tensor:
+    """The tail of a structure of so many copies; molecule by molecule, since its cost grows with the square of the types. [1]"""
+    radius, depth = tables([molecule], [scale], [0, len(molecule.radius)])
+    atom_ptr = torch.tensor([0, n_copies * len(molecule.charges)], dtype=torch.int32)
+    return nonbonded_tail(atom_ptr, torch.from_numpy(np.tile(molecule.types, n_copies)).int(), radius, depth, cutoff)
 
 
 def in_copies(molecule: MoleculeParameters, n_copies: int) -> BondedTerms:
