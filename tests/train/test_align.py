@@ -12,21 +12,25 @@ import torch
 
 import packflow
 from packflow.errors import InputError
+from packflow.flow.draws import Draw
+from packflow.flow.sampler import Proposal
 from packflow.model.weights import from_dict, save_model
 from packflow.potential.foreign import PreparedForeign
 from packflow.potential.interface import Evaluation
-from packflow.train import align as align_module
-from packflow.train.align import align, start
+from packflow.train import alignment
+from packflow.train import rollout as rollout_module
 from packflow.train.align_config import AlignConfig, RewardConfig
 from packflow.train.align_recipes import ALIGN_RECIPES, align_60m, align_tiny
-from packflow.train.align_step import align_step, learn, lessons_of, own_share, parts, surrogate
+from packflow.train.align_step import align_step, known_lessons, learn, own_share, parts, proposal_lessons, surrogate
+from packflow.train.alignment import align, start
 from packflow.train.checkpoint import checkpoints_in, read_config_of, read_tensors
 from packflow.train.config import OptimConfig
 from packflow.train.grpo import main
 from packflow.train.initial import random_model
 from packflow.train.log import RunLog
 from packflow.train.recipes import tiny
-from packflow.train.rollout import draws_of_iteration, judged, proposals_of
+from packflow.train.rewards import Rewards
+from packflow.train.rollout import draws_of_iteration, judged, n_relaxed_groups, proposals_of
 
 FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors", "reference.safetensors")
 
@@ -69,7 +73,7 @@ def moody(monkeypatch):
     """Put a Moody in the place of the potential."""
 
     def install(*bad):
-        monkeypatch.setattr(align_module, "potential_of", lambda name, device: Moody(bad))
+        monkeypatch.setattr(alignment, "potential_of", lambda name, device: Moody(bad))
 
     install()
     return install
@@ -85,12 +89,11 @@ def rows_of(out):
 
 
 def lessons(run):
-    """Those of the run's present iteration, and the advantages that go with them."""
+    """Those of the run's first iteration, proposal k of n having an advantage between -1 and 1."""
     config, model = run.config, run.state.model
     draws, known = draws_of_iteration(run.pool, config.seed, 0, config.n_templates, config.group_size)
-    rollout = judged(proposals_of(model, draws, config.sample, 4096), draws, known, model, run.potential, config.rewards)
-    advantages = torch.linspace(-1, 1, len(draws))
-    return lessons_of(run, rollout, range(len(draws)), advantages)
+    rollout = judged(proposals_of(model, draws, config.sample, 4096), draws, known, model.config.space, run.potential, config.rewards)
+    return proposal_lessons(run, rollout, range(len(draws)), torch.linspace(-1, 1, len(draws))), known_lessons(run, rollout)
 
 
 def test_a_run_with_mmff_changes_the_weights_and_tells_of_it(source, tmp_path):
@@ -129,10 +132,10 @@ def test_a_resumed_run_is_the_straight_run_to_the_last_bit(config, source, tmp_p
 
 def test_one_update_makes_better_proposals_likelier(config, source, moody):
     run, _ = start(replace(config, beta=0.0, n_epochs=1), source, None, "cpu")
-    [lesson] = lessons(run)
+    [lesson], _ = lessons(run)
     with torch.no_grad():
         before = surrogate(run, run.state.model, lesson.draws)
-    [[first]], _ = learn(run, [lesson], len(before))
+    [[first]], _ = learn(run, [lesson], [], len(before))
     assert torch.equal(first.ratio, torch.ones_like(before))  # the weights that sampled
     with torch.no_grad():
         gain = before - surrogate(run, run.state.model, lesson.draws)
@@ -144,11 +147,44 @@ def test_the_divergence_holds_the_weights(config, source, moody):
     moved = {}
     for beta in (0.0, 100.0):
         run, _ = start(replace(config, beta=beta, n_epochs=6), source, None, "cpu")
-        [lesson] = lessons(run)
-        learn(run, [lesson], len(lesson.advantages))
+        [lesson], _ = lessons(run)
+        learn(run, [lesson], [], len(lesson.advantages))
         with torch.no_grad():
             moved[beta] = (surrogate(run, run.state.model, lesson.draws) - surrogate(run, run.reference, lesson.draws)).abs().mean().item()
     assert moved[100.0] < moved[0.0] / 2
+
+
+def test_an_anchor_makes_known_crystals_likelier(config, source, moody):
+    run, _ = start(replace(config, beta=0.0, n_epochs=4, anchor=5.0), source, None, "cpu")
+    [lesson], [anchor] = lessons(run)
+    assert anchor.advantages.tolist() == [5.0] * config.n_templates
+    with torch.no_grad():
+        before = surrogate(run, run.state.model, anchor.draws)
+    epochs, _ = learn(run, [lesson], [anchor], len(lesson.advantages))
+    assert [len(found) for found in epochs] == [1] * 4  # what is told is of proposals
+    with torch.no_grad():
+        assert surrogate(run, run.state.model, anchor.draws).mean() < before.mean()
+    run, _ = start(config, source, None, "cpu")
+    assert lessons(run)[1] == []
+
+
+def test_some_groups_of_some_iterations_are_judged_with_relaxed_hydrogens(source, weights, monkeypatch):
+    """Two of the first group of every second iteration."""
+    config = RewardConfig(hydrogens="united", relaxed_every=2, relaxed_share=0.3, ranks=True)
+    assert [n_relaxed_groups(config, step, 4) for step in range(4)] == [0, 1, 0, 1]
+    assert [n_relaxed_groups(replace(config, relaxed_share=share), 1, 4) for share in (0.0, 0.5, 1.0)] == [1, 2, 4]
+    asked = []
+
+    def noting(crystals, potential, channels, hydrogens, densities, groups):
+        asked.append((hydrogens, list(groups)))
+        return Rewards(torch.zeros(len(crystals), len(channels), dtype=torch.float64), channels, [""] * len(crystals))
+
+    monkeypatch.setattr(rollout_module, "rewards_of", noting)
+    known = [source[0], source[1]]
+    proposals = [Proposal(crystal, k, 0) for k, crystal in enumerate([source[0]] * 3 + [source[1]] * 3)]
+    draws = [Draw(p.crystal.template, p.index, 0) for p in proposals]
+    judged(proposals, draws, known, packflow.load(weights).config.space, Moody(), config, n_relaxed=1)
+    assert sorted(asked) == [("relaxed", [0, 0, 0]), ("united", [1, 1, 1])]
 
 
 def test_parts_of_an_iteration_add_up(config, source, moody):
@@ -158,8 +194,8 @@ def test_parts_of_an_iteration_add_up(config, source, moody):
         run, _ = start(replace(config, max_atoms=max_atoms, n_epochs=1), source, None, "cpu")
         plain = [torch.optim.SGD(run.state.model.parameters(), 1.0)]  # Adam makes as much of rounding as of a gradient
         run = replace(run, state=replace(run.state, optimizers=plain))
-        found = lessons(run)
-        learn(run, found, sum(len(lesson.advantages) for lesson in found))
+        found, _ = lessons(run)
+        learn(run, found, [], sum(len(lesson.advantages) for lesson in found))
         weights.append([p.detach().clone() for p in run.state.model.parameters()])
     assert len(found) > 1
     for one, other in zip(*weights, strict=True):
@@ -226,9 +262,9 @@ def test_two_processes_are_one_process(dataset_folder, tmp_path):
 
 def test_a_reference_of_another_network_is_refused(config, source, tmp_path):
     with pytest.raises(InputError, match=r"reference must be weights of the same network as init .*tiny\.safetensors, got open-2m"):
-        align(replace(config, reference="open-2m"), source, tmp_path / "run")
+        align(replace(config, reference="open-2m", rewards=RewardConfig()), source, tmp_path / "run")
     with pytest.raises(InputError, match="model 'nothing' is neither installed"):
-        align(replace(config, init="nothing"), source, tmp_path / "run")
+        align(replace(config, init="nothing", rewards=RewardConfig()), source, tmp_path / "run")
 
 
 def test_a_missing_potential_is_refused(config, source, tmp_path):
@@ -251,6 +287,8 @@ def test_a_potential_that_needs_hydrogens_is_refused_before_the_first_iteration(
         (["--rewards.energy_share", "1.5"], "rewards.energy_share must be from 0 to 1, got 1.5"),
         (["--rewards.clash", "0.6", "--rewards.bonds", "0.6"], "at most 1 together, got clash 0.6, bonds 0.6"),
         (["--rewards.hydrogens", "some"], "rewards.hydrogens"),
+        (["--rewards.densities", "some"], "rewards.densities"),
+        (["--rewards.relaxed_every", "-1"], "rewards.relaxed_every must be 0 or more"),
         (["--beta", "-1"], "beta must be 0 or above"),
         (["--bta", "1"], "option --bta is unknown: did you mean --beta?"),
         ([], "a run needs --data"),

@@ -14,6 +14,7 @@ from packflow.cli.export import export_parser, run_export
 from packflow.cli.metrics import metrics_parser, run_metrics
 from packflow.cli.predict import predict_parser, run_predict
 from packflow.cli.prepare import prepare_parser, run_prepare
+from packflow.cli.proxy_check import proxy_check_parser, run_proxy_check
 from packflow.cli.rank import rank_parser, run_rank
 from packflow.cli.relax import relax_parser, run_relax
 from packflow.cli.sample import run_sample, sample_parser
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["train"]:
         return train(words[1:])
-    if words[:1] == ["align"]:
+    if words[:1] == ["align"] and words[1:2] != ["proxy-check"]:
         return align(words[1:])
     parser, commands = make_parser()
     args = parser.parse_args(words)
@@ -62,8 +63,16 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
-    commands.add_subcommand("align", jsonargparse.ArgumentParser(), help="align a model by energies and forces of its proposals")
+    align_parser = jsonargparse.ArgumentParser(description="Options of aligning itself: packflow align --recipe align-2m --help.")
+    commands.add_subcommand("align", align_parser, help="align a model by energies and forces of its proposals")
     commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
     commands.add_subcommand("bench-machine", bench_machine_parser(), help="measure how fast this machine samples")
-    work = {"sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}
+    tools = align_parser.add_subcommands(dest="tool")
+    tools.add_subcommand("proxy-check", proxy_check_parser(), help="whether cheap rewards order proposals as costly ones")
+    work = {"align": run_align, "sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}
     return parser, work | {"metrics": run_metrics, "prepare": run_prepare, "convert": run_convert, "bench-machine": run_bench_machine}
+
+
+def run_align(args: jsonargparse.Namespace) -> None:
+    """`packflow align proxy-check`."""
+    run_proxy_check(args[args.tool])

@@ -1,8 +1,8 @@
 """Training: recipes, pre-training by flow matching, physics alignment, checkpoints."""
 
-from packflow.train.align import align
 from packflow.train.align_config import AlignConfig, AlignValidationConfig, RewardConfig
 from packflow.train.align_recipes import align_recipe_named
+from packflow.train.alignment import align
 from packflow.train.config import OptimConfig, TrainConfig, ValidationConfig
 from packflow.train.pretrain import train
 from packflow.train.recipes import recipe_named

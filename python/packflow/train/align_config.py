@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 from packflow.errors import InputError
 from packflow.flow.loss import LossConfig, TimeConfig
 from packflow.flow.sampler import SampleConfig
 from packflow.flow.single_time import SHARED_TIME
 from packflow.train.config import OptimConfig, Precision
-from packflow.train.rewards import Channel, Hydrogens
+from packflow.train.rewards import Channel
+from packflow.train.scores import Hydrogens
 
-EXTRA: tuple[Channel, ...] = ("clash", "bonds", "density")
+EXTRA: tuple[Channel, ...] = ("clash", "bonds", "density", "duplicates")
+Densities = Literal["known", "usual"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,12 @@ class RewardConfig:
         energy_share: lambda: 1 looks at energies alone, 0 at forces alone.
         clash: weight of the percentage of atoms in clash; energy and force share what the extra channels leave of 1.
         bonds: weight of the percentage of valid bonds.
-        density: weight of the error of the density, against the known crystal of the template.
+        density: weight of the error of the density.
+        densities: against which: "known", of a known crystal of the template, or "usual", of molecules of its atoms.
+        duplicates: weight of how crowded a proposal is among those of its group, see `packflow.train.crowding`.
         ranks: compare ranks within a group instead of rewards, see `grpo_math.advantages_of` (paper: no).
+        relaxed_every: in every so many iterations some groups are judged with relaxed hydrogens instead; 0 for never.
+        relaxed_share: how many of the groups, at least one.
     """
 
     potential: str = "mmff"
@@ -35,13 +41,21 @@ class RewardConfig:
     clash: float = 0.0
     bonds: float = 0.0
     density: float = 0.0
+    densities: Densities = "known"
+    duplicates: float = 0.0
     ranks: bool = False
+    relaxed_every: int = 0
+    relaxed_share: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse shares and weights without a meaning."""
         if self.hydrogens not in get_args(Hydrogens):
             raise InputError(f"rewards.hydrogens must be one of {', '.join(get_args(Hydrogens))}, got {self.hydrogens!r}")
-        for name in ("energy_share", *EXTRA):
+        if self.densities not in get_args(Densities):
+            raise InputError(f"rewards.densities must be one of {', '.join(get_args(Densities))}, got {self.densities!r}")
+        if self.relaxed_every < 0:
+            raise InputError(f"rewards.relaxed_every must be 0 or more, got {self.relaxed_every}")
+        for name in ("energy_share", "relaxed_share", *EXTRA):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"rewards.{name} must be from 0 to 1, got {getattr(self, name)}")
         if sum(self.extra.values()) > 1:
@@ -103,6 +117,7 @@ class AlignConfig:
         ratio_clip: how far the importance ratio may leave 1, epsilon.
         log_ratio_limit: how far its logarithm is followed at all, d.
         beta: weight of the divergence from the reference.
+        anchor: advantage of a known crystal of each template, which is learned from like a proposal (paper: none, 0).
         loss: the surrogate for minus the log probability of a proposal.
         surrogate_scale: factor on it. The paper adds up the components that `loss` averages: about 3.
         time: how its time is drawn.
@@ -134,6 +149,7 @@ class AlignConfig:
     ratio_clip: float = 0.2
     log_ratio_limit: float = 5.0
     beta: float = 1.0
+    anchor: float = 0.0
     loss: LossConfig = field(default_factory=LossConfig)
     surrogate_scale: float = 1.0
     time: TimeConfig = SHARED_TIME
@@ -160,6 +176,6 @@ class AlignConfig:
         for name in ("advantage_clip", "advantage_epsilon", "ratio_clip", "log_ratio_limit", "surrogate_scale"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("beta", "seed"):
+        for name in ("beta", "anchor", "seed"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must be 0 or above, got {getattr(self, name)}")

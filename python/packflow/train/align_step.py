@@ -17,13 +17,14 @@ from packflow.flow.path import PathConfig
 from packflow.flow.single_time import FrozenDraws, freeze
 from packflow.model import PackFlow
 from packflow.potential.interface import Potential
+from packflow.structure import Crystal
 from packflow.train.align_config import AlignConfig
 from packflow.train.align_report import Report, report_of
 from packflow.train.checkpoint import RunState
 from packflow.train.grpo_math import Objective, advantages_of, objective
 from packflow.train.optim import set_learning_rates, update_average
 from packflow.train.parallel import add_up, add_up_gradients
-from packflow.train.rollout import STREAMS, Rollout, draws_of_iteration, judged, proposals_of
+from packflow.train.rollout import STREAMS, Rollout, draws_of_iteration, judged, n_relaxed_groups, proposals_of
 from packflow.train.templates import TemplatePool
 
 
@@ -92,15 +93,16 @@ def align_step(run: AlignRun) -> Report:
     draws, known = own_share(run, *draws_of_iteration(run.pool, config.seed, state.progress.step, config.n_templates, config.group_size))
     proposals = proposals_of(state.model.eval(), draws, config.sample, config.max_atoms)
     clock.lap("rollout")
-    rollout = judged(proposals, draws, known, state.model, run.potential, config.rewards)
+    n_relaxed = n_relaxed_groups(config.rewards, state.progress.step, len(known))
+    rollout = judged(proposals, draws, known, state.model.config.space, run.potential, config.rewards, n_relaxed)
     clock.lap("reward")
     weights = tuple(config.rewards.weights.values())
     advantages = advantages_of(rollout.values, weights, config.advantage_clip, config.advantage_epsilon, config.rewards.ranks)
     learned = [k for k, fine in enumerate(rollout.usable) if fine and not advantages.skipped[k // config.group_size]]
-    lessons = lessons_of(run, rollout, learned, advantages.values.flatten())
+    lessons, anchors = proposal_lessons(run, rollout, learned, advantages.values.flatten()), known_lessons(run, rollout)
     clock.lap("reference")
     n_learned = int(add_up(run.fabric, torch.tensor([float(len(learned))], device=run.fabric.device)).item())
-    epochs, norms = learn(run, lessons, n_learned) if n_learned else ([], [])
+    epochs, norms = learn(run, lessons, anchors, n_learned) if n_learned else ([], [])
     clock.lap("update")
     state.progress.step += 1
     state.progress.seconds += sum(clock.seconds.values())
@@ -113,8 +115,8 @@ def own_share(run: AlignRun, draws: list, known: list) -> tuple[list, list]:
     return [draw for k, draw in enumerate(draws) if k // size % world == rank], known[rank::world]
 
 
-def lessons_of(run: AlignRun, rollout: Rollout, learned: Sequence[int], advantages: Tensor) -> list[Lesson]:
-    """Draw times and noises for proposals, and ask the reference of them.
+def proposal_lessons(run: AlignRun, rollout: Rollout, learned: Sequence[int], advantages: Tensor) -> list[Lesson]:
+    """What is learned from proposals.
 
     Args:
         run: Gives the seed, the flow space and the reference.
@@ -122,19 +124,39 @@ def lessons_of(run: AlignRun, rollout: Rollout, learned: Sequence[int], advantag
         learned: Places of those to learn from.
         advantages: Of all. [n_proposals]
     """
+    crystals = [rollout.crystals[k] for k in learned]
+    return lessons_of(run, crystals, [rollout.draws[k].index for k in learned], advantages[list(learned)])
+
+
+def known_lessons(run: AlignRun, rollout: Rollout) -> list[Lesson]:
+    """What is learned from the known crystals of the templates, all with the same advantage; nothing where that is 0."""
+    config, size = run.config, run.config.group_size
+    if not config.anchor:
+        return []
+    numbers = [config.n_templates * size + draw.index // size for draw in rollout.draws[::size]]
+    return lessons_of(run, rollout.known, numbers, torch.full((len(rollout.known),), config.anchor))
+
+
+def lessons_of(run: AlignRun, crystals: Sequence[Crystal], numbers: Sequence[int], advantages: Tensor) -> list[Lesson]:
+    """Draw times and noises for crystals, and ask the reference of them.
+
+    Args:
+        run: Gives the seed, the flow space and the reference.
+        crystals: To learn from.
+        numbers: Of each, which determine its times and noises in this iteration.
+        advantages: Of each. [n]
+    """
     config, device, space = run.config, run.fabric.device, run.state.model.config.space
     path = PathConfig(run.state.model.config.center_noise, config.assign_copies)
     lessons = []
-    for places in parts([(k, config.n_draws * rollout.crystals[k].template.n_atoms) for k in learned], config.max_atoms):
-        streams = [len(STREAMS) + rollout.draws[k].index for k in places]
-        generators = [generator_of(config.seed, run.state.progress.step, stream) for stream in streams]
-        crystals = [rollout.crystals[k] for k in places]
-        frozen = freeze(crystals, generators, space, path, config.time, config.n_draws, device)
+    for places in parts([(k, config.n_draws * crystal.template.n_atoms) for k, crystal in enumerate(crystals)], config.max_atoms):
+        generators = [generator_of(config.seed, run.state.progress.step, len(STREAMS) + numbers[k]) for k in places]
+        frozen = freeze([crystals[k] for k in places], generators, space, path, config.time, config.n_draws, device)
         reference = torch.zeros(len(places), device=device)
         if config.beta:
             with torch.no_grad():
                 reference = surrogate(run, run.reference, frozen)
-        lessons.append(Lesson(frozen, advantages[list(places)].float().to(device), reference))
+        lessons.append(Lesson(frozen, advantages[places].float().to(device), reference))
     return lessons
 
 
@@ -162,18 +184,20 @@ def surrogate(run: AlignRun, model: PackFlow, draws: FrozenDraws) -> Tensor:
         return run.config.surrogate_scale * draws.losses(model, model.config.space, run.config.loss)
 
 
-def learn(run: AlignRun, lessons: Sequence[Lesson], n_learned: int) -> tuple[list[list[Objective]], list[float]]:
+def learn(run: AlignRun, lessons: Sequence[Lesson], anchors: Sequence[Lesson], n_learned: int) -> tuple[list[list[Objective]], list[float]]:
     """Epochs of updates from the same proposals (paper, algorithm 1, part C).
 
     The first epoch's losses are those of the weights that sampled, before any of its gradients are applied.
 
     Args:
         run: Of this process.
-        lessons: Of this process; may be none.
+        lessons: From proposals of this process; may be none.
+        anchors: From its known crystals.
         n_learned: Proposals of all processes.
 
     Returns:
-        What was minimised in each epoch, lesson by lesson, without gradients, and the norm of each epoch's gradient before clipping.
+        What was minimised in each epoch for the proposals, lesson by lesson, without gradients, and the norm of each epoch's gradient
+        before clipping.
     """
     config, state = run.config, run.state
     parameters = [p for p in state.model.parameters() if p.requires_grad]
@@ -181,7 +205,7 @@ def learn(run: AlignRun, lessons: Sequence[Lesson], n_learned: int) -> tuple[lis
     epochs, norms = [], []
     for epoch in range(config.n_epochs):
         found = []
-        for k, lesson in enumerate(lessons):
+        for k, lesson in enumerate([*lessons, *anchors]):
             new = surrogate(run, state.model, lesson.draws)
             old += [new.detach()] if len(old) == k else []
             limits = (config.ratio_clip, config.beta, config.log_ratio_limit)
@@ -189,7 +213,7 @@ def learn(run: AlignRun, lessons: Sequence[Lesson], n_learned: int) -> tuple[lis
             run.fabric.backward(result.loss.sum() / n_learned)
             found.append(Objective(*(x.detach() for x in (result.loss, result.ratio, result.divergence, result.clipped))))
         norms.append(update(run, parameters, state.progress.step * config.n_epochs + epoch + 1))
-        epochs.append(found)
+        epochs.append(found[: len(lessons)])
     return epochs, norms
 
 

@@ -48,7 +48,7 @@ class AlignValidation:
         if not config.validation.every:
             return cls([], [], potential, config)
         pool = TemplatePool.of(dataset, "validation", config.validation.n_templates, config.max_template_atoms)
-        known = [pool.crystal(int(row)) for row in pool.rows]
+        known = pool.first_crystals()
         n = config.validation.n_samples
         draws = [Draw(crystal.template, g * n + k, VALIDATION_SEED) for g, crystal in enumerate(known) for k in range(n)]
         return cls(draws, known, potential, config)
@@ -56,7 +56,7 @@ class AlignValidation:
     def score(self, model: PackFlow) -> dict[str, float]:
         """Columns of the log."""
         proposals = proposals_of(model, self.draws, self.config.sample, self.config.max_atoms)
-        found = judged(proposals, self.draws, self.known, model, self.potential, self.config.rewards)
+        found = judged(proposals, self.draws, self.known, model.config.space, self.potential, self.config.rewards)
         energy, force = (-found.values[..., k].numpy() for k in (0, 1))
         reference_of = torch.arange(len(self.known)).repeat_interleave(self.config.validation.n_samples)
         table = compare(AtomsBatch.from_crystals(found.crystals), AtomsBatch.from_crystals(self.known), reference_of)

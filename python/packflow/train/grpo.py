@@ -11,9 +11,9 @@ from pathlib import Path
 
 from packflow.data.dataset import CrystalDataset
 from packflow.errors import InputError
-from packflow.train.align import align
 from packflow.train.align_config import AlignConfig
 from packflow.train.align_recipes import ALIGN_RECIPES, align_recipe_named
+from packflow.train.alignment import align
 from packflow.train.checkpoint import read_config_of
 from packflow.train.options import check_place, check_recipe, checkpoint_to_resume, first_look, guarded, parse, told
 

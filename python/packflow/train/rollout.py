@@ -16,9 +16,10 @@ from packflow.metrics.clash import clash_percent
 from packflow.metrics.density import density
 from packflow.model import PackFlow
 from packflow.potential.interface import Potential
-from packflow.structure import AtomsBatch, Crystal
+from packflow.structure import AtomsBatch, Crystal, FlowSpace
 from packflow.train.align_config import RewardConfig
 from packflow.train.rewards import rewards_of
+from packflow.train.scores import Hydrogens
 from packflow.train.templates import TemplatePool
 
 # Independent uses of randomness in one iteration; the times and noises of proposal k have stream len(STREAMS) + k.
@@ -47,7 +48,7 @@ class Rollout:
 
 def draws_of_iteration(pool: TemplatePool, seed: int, step: int, n_templates: int, group_size: int) -> tuple[list[Draw], list[Crystal]]:
     """All proposals of an iteration before they are sampled, group by group, and the known crystal of each group."""
-    known = [pool.crystal(row) for row in pool.rows_of(step, n_templates, ORDER)]
+    known = pool.crystals_of(step, n_templates, ORDER)
     noise = int(np.random.SeedSequence([seed, step, ROLLOUT]).generate_state(1, np.uint32)[0])
     draws = [Draw(crystal.template, g * group_size + k, noise) for g, crystal in enumerate(known) for k in range(group_size)]
     return draws, known
@@ -60,7 +61,13 @@ def proposals_of(model: PackFlow, draws: Sequence[Draw], config: SampleConfig, m
 
 
 def judged(
-    proposals: Sequence[Proposal], draws: list[Draw], known: list[Crystal], model: PackFlow, potential: Potential, config: RewardConfig
+    proposals: Sequence[Proposal],
+    draws: list[Draw],
+    known: list[Crystal],
+    space: FlowSpace,
+    potential: Potential,
+    config: RewardConfig,
+    n_relaxed: int = 0,
 ) -> Rollout:
     """Rewards of proposals.
 
@@ -68,21 +75,32 @@ def judged(
         proposals: Of the draws.
         draws: Group by group.
         known: Crystal of each group's template.
-        model: Gives the flow space.
+        space: Of the flow.
         potential: Of the rewards.
         config: What counts.
+        n_relaxed: So many groups, the first, are judged with relaxed hydrogens.
     """
     crystals = [proposal.crystal for proposal in proposals]
     group_size = len(draws) // len(known)
-    usable = encodable(crystals, model.config.space)
-    sound = [k for k, proposal in enumerate(proposals) if usable[k] and not proposal.problem]
+    usable = encodable(crystals, space)
     values = torch.full((len(crystals), len(config.weights)), torch.nan, dtype=torch.float64)
     clash = torch.full((len(crystals),), torch.nan, dtype=torch.float64)
-    if sound:
-        good = [crystals[k] for k in sound]
-        wanted = None
-        if config.density:
-            wanted = density(AtomsBatch.from_crystals([known[k // group_size] for k in sound])).tolist()
-        values[sound] = rewards_of(good, potential, tuple(config.weights), config.hydrogens, wanted).values
-        clash[sound] = clash_percent(AtomsBatch.from_crystals(good)).double().cpu()
+    sound = [k for k, proposal in enumerate(proposals) if usable[k] and not proposal.problem]
+    parts: dict[Hydrogens, list[int]] = {config.hydrogens: [k for k in sound if k // group_size >= n_relaxed]}
+    parts["relaxed"] = parts.get("relaxed", []) + [k for k in sound if k // group_size < n_relaxed]
+    for hydrogens, places in parts.items():
+        if places:
+            good, groups = [crystals[k] for k in places], [k // group_size for k in places]
+            wanted = None
+            if config.density and config.densities == "known":
+                wanted = density(AtomsBatch.from_crystals(known))[groups].tolist()
+            values[places] = rewards_of(good, potential, tuple(config.weights), hydrogens, wanted, groups).values
+            clash[places] = clash_percent(AtomsBatch.from_crystals(good)).double().cpu()
     return Rollout(draws, crystals, known, usable, values.view(len(known), group_size, -1), clash)
+
+
+def n_relaxed_groups(config: RewardConfig, step: int, n_groups: int) -> int:
+    """How many groups of an iteration, counted from 0, are judged with relaxed hydrogens."""
+    if not config.relaxed_every or (step + 1) % config.relaxed_every:
+        return 0
+    return min(n_groups, max(1, round(config.relaxed_share * n_groups)))

@@ -9,20 +9,20 @@ import torch
 
 from packflow.data.batching import CrystalSource, generator_of
 from packflow.errors import InputError
-from packflow.structure import Crystal, Template
+from packflow.structure import Crystal
 
 
 @dataclass(frozen=True)
 class TemplatePool:
-    """Templates that differ, each with a known crystal.
+    """Templates that differ, each with known crystals.
 
     dataset: where they are.
-    rows:    [n_templates] int64, the crystal of each.
-    seed:    of their order.
+    rows:    of each template, the dataset rows of its crystals.
+    seed:    of the order of templates and the choice of crystals.
     """
 
     dataset: CrystalSource
-    rows: np.ndarray
+    rows: tuple[np.ndarray, ...]
     seed: int = 0
 
     @classmethod
@@ -43,36 +43,35 @@ class TemplatePool:
         rows = np.flatnonzero((np.asarray(dataset.split) == split) & (n_atoms <= max_atoms))
         if len(rows) == 0:
             raise InputError(f"the dataset has no crystal of at most {max_atoms} heavy atoms in its {split} split")
-        first = np.unique(np.stack([molecules[rows], n_atoms[rows]]), axis=1, return_index=True)[1]
-        rows = rows[first]
-        if len(rows) > max_templates:
-            rows = rows[np.linspace(0, len(rows) - 1, max_templates).round().astype(np.int64)]
-        return cls(dataset, rows, seed)
+        key = np.stack([molecules[rows], n_atoms[rows]])
+        _, template, counts = np.unique(key, axis=1, return_inverse=True, return_counts=True)
+        found = np.split(rows[np.argsort(template.ravel(), kind="stable")], np.cumsum(counts)[:-1])
+        if len(found) > max_templates:
+            found = [found[k] for k in np.linspace(0, len(found) - 1, max_templates).round().astype(np.int64)]
+        return cls(dataset, tuple(found), seed)
 
     def __len__(self) -> int:
         """Number of templates."""
         return len(self.rows)
 
-    def rows_of(self, step: int, n: int, stream: int) -> list[int]:
-        """Dataset rows of n templates: consecutive ones of endless passes over all of them, each in an order of its own.
+    def crystals_of(self, step: int, n: int, stream: int) -> list[Crystal]:
+        """A known crystal of each of n templates: consecutive ones of endless passes over all, each in an order of its own.
 
         Args:
             step: n * step templates came before.
             n: How many.
             stream: Of the run's randomness.
         """
-        places = range(n * step, n * (step + 1))
-        orders = {k: self._order(k, stream) for k in {place // len(self) for place in places}}
-        return [int(self.rows[orders[place // len(self)][place % len(self)]]) for place in places]
+        passes = {k: self._pass(k, stream) for k in range(n * step // len(self), (n * (step + 1) - 1) // len(self) + 1)}
+        return [self.dataset[passes[place // len(self)][place % len(self)]] for place in range(n * step, n * (step + 1))]
 
-    def _order(self, number: int, stream: int) -> np.ndarray:
-        """Order of the templates in a pass. [n_templates]"""
-        return torch.randperm(len(self), generator=generator_of(self.seed, number, stream)).numpy()
+    def first_crystals(self) -> list[Crystal]:
+        """The first known crystal of each template."""
+        return [self.dataset[int(rows[0])] for rows in self.rows]
 
-    def crystal(self, row: int) -> Crystal:
-        """The known crystal at a row of the dataset."""
-        return self.dataset[row]
-
-    def template(self, row: int) -> Template:
-        """The template of the crystal at a row of the dataset."""
-        return self.dataset[row].template
+    def _pass(self, number: int, stream: int) -> list[int]:
+        """A row of each template, in the order of a pass."""
+        generator = generator_of(self.seed, number, stream)
+        order = torch.randperm(len(self), generator=generator).tolist()
+        share = torch.rand(len(self), generator=generator, dtype=torch.float64).tolist()
+        return [int(self.rows[k][int(share[k] * len(self.rows[k]))]) for k in order]

@@ -26,6 +26,7 @@ from packflow.train.log import Log
 from packflow.train.optim import optimizers_of
 from packflow.train.parallel import any_of, first_alone, launched
 from packflow.train.run_folder import TrainResult, claim_folder, ended, log_of
+from packflow.train.scores import check_potential
 from packflow.train.stop import StopRequest
 from packflow.train.templates import TemplatePool
 from packflow.train.wandb_log import wandb_module
@@ -77,6 +78,7 @@ def start(config: AlignConfig, dataset: CrystalSource, resume: Path | None, devi
     if config.n_templates < fabric.world_size:
         raise InputError(f"n_templates must be at least 1 for each of {fabric.world_size} processes, got {config.n_templates}")
     potential = potential_of(config.rewards.potential, fabric.device)
+    check_potential(potential, config.rewards.hydrogens)
     model, reference = weights_of(config)
     if config.freeze_refinements and model.refinements is not None:
         model.refinements.requires_grad_(False)
