@@ -4,10 +4,21 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 
-from packflow.train.grpo_math import advantages_of, divergence, importance_ratio, objective, sign_agreement, vector_alignment
+from packflow.train.grpo_math import (
+    advantages_of,
+    divergence,
+    importance_ratio,
+    objective,
+    ranks_of,
+    sign_agreement,
+    vector_alignment,
+    without_trend,
+)
 
 FIXTURE = Path(__file__).parents[3] / "shared" / "parity" / "grpo.json"
 
@@ -159,3 +170,34 @@ def test_agreement_of_two_advantages():
     assert vector_alignment(one, other).tolist() == pytest.approx([0.6, 0.0])
     assert sign_agreement(one, other).tolist() == [0.5, 0.0]
     assert vector_alignment(one, 3 * one).tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_ranks_are_those_of_scipy(rewards):
+    rewards[0, 1] = rewards[0, 2]
+    wanted = scipy.stats.rankdata(rewards.numpy(), axis=1)  # 1 to k, equal ones their mean
+    torch.testing.assert_close(ranks_of(rewards), torch.from_numpy(2 * wanted - rewards.shape[1] - 1))
+
+
+def test_ranks_do_not_know_how_bad_the_worst_is(rewards):
+    crushed = rewards.clone()
+    worst = crushed[..., 0].argmin(1)
+    crushed[torch.arange(len(crushed)), worst, 0] -= 1e6
+    torch.testing.assert_close(half(rewards, ranks=True), half(crushed, ranks=True))
+    assert not torch.allclose(half(rewards), half(crushed), atol=0.1)
+    failed = rewards.clone()
+    failed[torch.arange(len(failed)), worst] = torch.nan
+    assert (half(failed, ranks=True).argmin(1) == worst).all()
+
+
+def test_what_goes_with_the_volume_is_taken_out(rewards, generator):
+    volume = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    volume[1, 2] = torch.nan
+    advantages = half(rewards)
+    left = without_trend(advantages + 0.7 * volume.nan_to_num(0.0), volume)
+    known = volume.isfinite()
+    deviation = torch.where(known, volume - volume.nanmean(1, keepdim=True), 0.0)
+    assert (left * deviation).sum().abs() < 1e-12
+    fit = np.polynomial.polynomial.polyfit(deviation[known].numpy(), left[known].numpy(), 1)
+    assert abs(fit[1]) < 1e-9
+    assert left[1, 2] == advantages[1, 2]
+    assert torch.equal(without_trend(advantages, torch.full_like(volume, torch.nan)), advantages)

@@ -31,6 +31,7 @@ class RewardConfig:
         densities: against which: "known", of a known crystal of the template, or "usual", of molecules of its atoms.
         duplicates: weight of how crowded a proposal is among those of its group, see `packflow.train.crowding`.
         ranks: compare ranks within a group instead of rewards, see `grpo_math.advantages_of` (paper: no).
+        volume_neutral: take out of the advantages what goes with the volume of the cell, see `grpo_math.without_trend` (paper: no).
         relaxed_every: in every so many iterations some groups are judged with relaxed hydrogens instead; 0 for never.
         relaxed_share: how many of the groups, at least one.
     """
@@ -44,6 +45,7 @@ class RewardConfig:
     densities: Densities = "known"
     duplicates: float = 0.0
     ranks: bool = False
+    volume_neutral: bool = False
     relaxed_every: int = 0
     relaxed_share: float = 0.25
 

@@ -21,7 +21,7 @@ from packflow.structure import Crystal
 from packflow.train.align_config import AlignConfig
 from packflow.train.align_report import Report, report_of
 from packflow.train.checkpoint import RunState
-from packflow.train.grpo_math import Objective, advantages_of, objective
+from packflow.train.grpo_math import Objective, advantages_of, objective, without_trend
 from packflow.train.optim import set_learning_rates, update_average
 from packflow.train.parallel import add_up, add_up_gradients
 from packflow.train.rollout import STREAMS, Rollout, draws_of_iteration, judged, n_relaxed_groups, proposals_of
@@ -99,7 +99,8 @@ def align_step(run: AlignRun) -> Report:
     weights = tuple(config.rewards.weights.values())
     advantages = advantages_of(rollout.values, weights, config.advantage_clip, config.advantage_epsilon, config.rewards.ranks)
     learned = [k for k, fine in enumerate(rollout.usable) if fine and not advantages.skipped[k // config.group_size]]
-    lessons, anchors = proposal_lessons(run, rollout, learned, advantages.values.flatten()), known_lessons(run, rollout)
+    values = without_trend(advantages.values, rollout.volume) if config.rewards.volume_neutral else advantages.values
+    lessons, anchors = proposal_lessons(run, rollout, learned, values.flatten()), known_lessons(run, rollout)
     clock.lap("reference")
     n_learned = int(add_up(run.fabric, torch.tensor([float(len(learned))], device=run.fabric.device)).item())
     epochs, norms = learn(run, lessons, anchors, n_learned) if n_learned else ([], [])

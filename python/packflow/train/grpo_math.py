@@ -103,6 +103,26 @@ def ranks_of(values: Tensor) -> Tensor:
     return (values[:, :, None] - values[:, None]).sign().sum(2)
 
 
+def without_trend(advantages: Tensor, covariate: Tensor) -> Tensor:
+    """Take out of advantages what goes with another property, by one slope for all groups (not in the paper).
+
+    Without it a weak preference that all groups share, for larger cells say, which have fewer contacts, moves all proposals that way.
+
+    Args:
+        advantages: [n_groups, k]
+        covariate: The property; NaN where it has none, and there nothing is taken. [n_groups, k]
+
+    Returns:
+        Advantages that have no correlation with the deviations of the property from the means of its groups. [n_groups, k]
+    """
+    known = covariate.isfinite()
+    filled = torch.where(known, covariate, 0.0)
+    center = filled.sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
+    deviation = torch.where(known, filled - center, 0.0)
+    square = deviation.square().sum()
+    return advantages - (advantages * deviation).sum() / square.where(square > 0, 1.0) * deviation
+
+
 def importance_ratio(old: Tensor, new: Tensor, limit: float = 5.0) -> Tensor:
     """How much likelier a proposal has become: exp(old - new), its logarithm kept within `limit` (paper, eq. 18).
 

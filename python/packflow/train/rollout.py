@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class Rollout:
     usable:  [n_groups * k] bool, crystals that the flow could have as data.
     values:  [n_groups, k, n_channels] float64, rewards; NaN where there are none.
     clash:   [n_groups * k] float64, percent; NaN without a crystal.
+    volume:  [n_groups, k] float64, logarithm of the cell's; NaN where it is not usable.
     """
 
     draws: list[Draw]
@@ -44,6 +46,7 @@ class Rollout:
     usable: list[bool]
     values: Tensor
     clash: Tensor
+    volume: Tensor
 
 
 def draws_of_iteration(pool: TemplatePool, seed: int, step: int, n_templates: int, group_size: int) -> tuple[list[Draw], list[Crystal]]:
@@ -96,7 +99,9 @@ def judged(
                 wanted = density(AtomsBatch.from_crystals(known))[groups].tolist()
             values[places] = rewards_of(good, potential, tuple(config.weights), hydrogens, wanted, groups).values
             clash[places] = clash_percent(AtomsBatch.from_crystals(good)).double().cpu()
-    return Rollout(draws, crystals, known, usable, values.view(len(known), group_size, -1), clash)
+    size = torch.tensor([math.log(abs(np.linalg.det(c.cell))) if fine else torch.nan for c, fine in zip(crystals, usable, strict=True)])
+    groups_of = (len(known), group_size)
+    return Rollout(draws, crystals, known, usable, values.view(*groups_of, -1), clash, size.double().view(groups_of))
 
 
 def n_relaxed_groups(config: RewardConfig, step: int, n_groups: int) -> int:
