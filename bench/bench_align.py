@@ -122,7 +122,6 @@ class Case:
         """One iteration; the weights after it."""
         run = self.run()
         values = align_step(run).values
-        assert values["failed"] == values["skipped"] == 0
         self.seconds["ours"].append({part: values[f"seconds_{part}"] for part in PARTS})
         return flat(run)
 
@@ -137,20 +136,21 @@ class Case:
         rewards = plain.rewarded(crystals, self.potential).view(-1, k, 2)
         worth = plain.advantages(rewards, self.config.rewards.energy_share, self.config.advantage_clip).float().flatten()
         clock.lap("reward")
-        samples = self.samples(run, crystals)
+        places = plain.places_learned(rewards)
+        samples = self.samples(run, crystals, places)
         clock.lap("reference")
-        plain.learned(run.state.model, run.reference, samples, worth, run.state.optimizers[0], self.config, clock)
+        plain.learned(run.state.model, run.reference, samples, worth[places], run.state.optimizers[0], self.config, clock)
         self.seconds["theirs"].append(clock.seconds)
         return flat(run)
 
-    def samples(self, run: AlignRun, crystals: Sequence[Crystal]) -> list[plain.Sample]:
-        """Times and noises of proposals, one by one, from the same streams of random numbers as ours."""
+    def samples(self, run: AlignRun, crystals: Sequence[Crystal], places: Sequence[int]) -> list[plain.Sample]:
+        """Times and noises of the proposals at some places, one by one, from the same streams of random numbers as ours."""
         model, path = run.state.model, PathConfig(run.state.model.config.center_noise, self.config.assign_copies)
         samples = []
-        for draw, crystal in zip(self.draws, crystals, strict=True):
-            generator = generator_of(self.config.seed, 0, len(STREAMS) + draw.index)
-            frozen = freeze([crystal], [generator], model.space, path, self.config.time)
-            samples.append(plain.Sample.of(model, crystal.template, frozen.path))
+        for k in places:
+            generator = generator_of(self.config.seed, 0, len(STREAMS) + self.draws[k].index)
+            frozen = freeze([crystals[k]], [generator], model.space, path, self.config.time)
+            samples.append(plain.Sample.of(model, crystals[k].template, frozen.path))
         return samples
 
     def check_stages(self) -> None:
@@ -163,21 +163,22 @@ class Case:
             check_crystals(proposals[first : first + k], plain.rolled_out(model, self.draws[first : first + k], config.sample.n_steps))
         rollout = judged(proposals, self.draws, self.known, model, self.potential, config.rewards)
         rewards = plain.rewarded(rollout.crystals, self.potential).view(-1, k, 2)
-        torch.testing.assert_close(rewards, rollout.values, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(rewards, rollout.values, rtol=1e-6, atol=1e-6, equal_nan=True)
         weights = tuple(config.rewards.weights.values())
-        worth = advantages_of(rewards, weights, config.advantage_clip, config.advantage_epsilon).values
-        torch.testing.assert_close(plain.advantages(rewards, config.rewards.energy_share, config.advantage_clip), worth)
+        ours = advantages_of(rewards, weights, config.advantage_clip, config.advantage_epsilon)
+        worth = plain.advantages(rewards, config.rewards.energy_share, config.advantage_clip)
+        torch.testing.assert_close(worth[~ours.skipped], ours.values[~ours.skipped])
         self.check_learning(run, rollout, worth.flatten())
 
     def check_learning(self, run: AlignRun, rollout: Rollout, worth: Tensor) -> None:
         """Losses, ratios, divergences, gradients and the weights after the updates."""
-        other, n = self.run(), len(rollout.crystals)
+        other, places = self.run(), plain.places_learned(rollout.values)
         rate(other)
-        lessons = lessons_of(run, rollout, range(n), worth)
-        epochs, norms = learn(run, lessons, n)
-        samples = self.samples(other, rollout.crystals)
-        optimizer = other.state.optimizers[0]
-        theirs = plain.learned(other.state.model, self.reference, samples, worth.float(), optimizer, self.config, Clock())
+        lessons = lessons_of(run, rollout, places, worth)
+        epochs, norms = learn(run, lessons, len(places))
+        samples = self.samples(other, rollout.crystals, places)
+        optimizer, worth = other.state.optimizers[0], worth[places].float()
+        theirs = plain.learned(other.state.model, self.reference, samples, worth, optimizer, self.config, Clock())
         close = {"rtol": 1e-4, "atol": 1e-5}  # of float32 sums over all atoms, in another order
         torch.testing.assert_close(torch.cat([lesson.reference for lesson in lessons]), theirs.reference, **close)
         for field, values in (("loss", theirs.losses), ("ratio", theirs.ratios), ("divergence", theirs.away)):
@@ -242,7 +243,8 @@ def main() -> None:
         config = replace(config, sample=few, n_epochs=2, n_templates=2, group_size=2)
     case, n = Case(config, templates), config.n_templates * config.group_size
     name = f"{config.n_templates} x {config.group_size}, {config.sample.n_steps} steps, {config.n_epochs} epochs, {config.init}"
-    case.check_stages()
+    # stage by stage with few proposals: the whole of an iteration is compared below
+    Case(replace(config, n_epochs=2, group_size=min(config.group_size, 3)), templates).check_stages()
     # an iteration of the other side takes most of a minute: few rounds
     compare("align", name, PEER, case.ours, case.theirs, lambda x, y: case.check_weights(x, y, 0.2), ("proposals", n), quick=True)
     case.table(name)

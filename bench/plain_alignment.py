@@ -23,6 +23,7 @@ from packflow.potential.interface import Potential
 from packflow.structure import Crystal, Template, TemplateBatch
 from packflow.train.align_config import AlignConfig
 from packflow.train.align_step import Clock
+from packflow.train.grpo_math import LEAST_VALID, with_failures_last
 from packflow.train.rewards import rewards_of
 
 
@@ -146,9 +147,16 @@ def rewarded(crystals: Sequence[Crystal], potential: Potential) -> Tensor:
     return torch.cat([rewards_of([crystal], potential).values for crystal in crystals])
 
 
+def places_learned(rewards: Tensor) -> list[int]:
+    """Proposals of groups that say what is better, as ours. [n_groups, k, 2]"""
+    n_valid = rewards.isfinite().all(2).sum(1)
+    return [k for k in range(rewards.shape[0] * rewards.shape[1]) if n_valid[k // rewards.shape[1]] >= LEAST_VALID]
+
+
 def advantages(rewards: Tensor, share: float, clip: float) -> Tensor:
-    """Algorithm 2 of groups without failures. [n_groups, k, 2] -> [n_groups, k]"""
-    standard = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, correction=0, keepdim=True) + 1e-8)
+    """Algorithm 2, with our treatment of failures in place of an energy of 1e10. [n_groups, k, 2] -> [n_groups, k]"""
+    filled, _ = with_failures_last(rewards, rewards.isfinite().all(2))
+    standard = (filled - filled.mean(1, keepdim=True)) / (filled.std(1, correction=0, keepdim=True) + 1e-8)
     return (share * standard[..., 0] + (1 - share) * standard[..., 1]).clamp(-clip, clip)
 
 
