@@ -203,7 +203,9 @@ class Case:
             shares = {"ours_share": ours / total["ours"], "peer_share": theirs / total["theirs"]}
             row = {"op": "align", "case": name, "part": part, "peer": PEER, "ours_ms": 1e3 * ours, "peer_ms": 1e3 * theirs}
             print(json.dumps(row | shares | {"ratio": theirs / ours, "threads": torch.get_num_threads()}), flush=True)
-            before, after = (f"{seconds:>8.2f} s {share:>6.1%}" for seconds, share in zip((theirs, ours), (*shares.values(),)[::-1], strict=True))
+            before, after = (
+                f"{seconds:>8.2f} s {share:>6.1%}" for seconds, share in zip((theirs, ours), (*shares.values(),)[::-1], strict=True)
+            )
             print(f"  {part:<10} {before}  ->  {after}   ratio {theirs / ours:>6.1f}", file=sys.stderr)
 
 

@@ -1,9 +1,9 @@
 """An iteration of physics alignment as the authors' released code does it, in plain PyTorch: the other side of bench_align.py.
 
-A batch per template for the rollouts, rewards one structure at a time, updates by forwards of single structures with the reference's losses
-computed anew in every epoch, and attention with a dense bias. Crystals of one template have one size, so that nothing is padded. It is kinder
-than the original where that costs no line: atoms and bonds are embedded once for all crystals of a batch, and states and targets of the
-surrogate are kept.
+A batch per template for the rollouts, rewards one structure at a time, updates by forwards of single structures with the losses of the
+reference computed anew in every epoch, and attention with a dense bias. Crystals of one template have one size, so that nothing is padded.
+It is kinder than the original where that costs no line: atoms and bonds are embedded once for all crystals of a batch, and states and
+targets of the surrogate are kept.
 """
 
 from __future__ import annotations
