@@ -30,10 +30,10 @@ from packflow.model.pretrained import load
 from packflow.potential import potential_of
 from packflow.structure import Crystal, Molecule, Template
 from packflow.train.align_config import AlignConfig
-from packflow.train.align_recipes import align_2m
 from packflow.train.align_report import PARTS
-from packflow.train.align_step import AlignRun, Clock, align_step, learn, lessons_of
+from packflow.train.align_step import AlignRun, Clock, align_step, learn, proposal_lessons
 from packflow.train.checkpoint import RunState
+from packflow.train.config import OptimConfig
 from packflow.train.grpo_math import advantages_of
 from packflow.train.optim import optimizers_of, set_learning_rates
 from packflow.train.rollout import STREAMS, Rollout, draws_of_iteration, judged, proposals_of
@@ -161,7 +161,7 @@ class Case:
         proposals = proposals_of(model, self.draws, config.sample, config.max_atoms)
         for first in range(0, len(self.draws), k):
             check_crystals(proposals[first : first + k], plain.rolled_out(model, self.draws[first : first + k], config.sample.n_steps))
-        rollout = judged(proposals, self.draws, self.known, model, self.potential, config.rewards)
+        rollout = judged(proposals, self.draws, self.known, model.config.space, self.potential, config.rewards)
         rewards = plain.rewarded(rollout.crystals, self.potential).view(-1, k, 2)
         torch.testing.assert_close(rewards, rollout.values, rtol=1e-6, atol=1e-6, equal_nan=True)
         weights = tuple(config.rewards.weights.values())
@@ -174,8 +174,8 @@ class Case:
         """Losses, ratios, divergences, gradients and the weights after the updates."""
         other, places = self.run(), plain.places_learned(rollout.values)
         rate(other)
-        lessons = lessons_of(run, rollout, places, worth)
-        epochs, norms = learn(run, lessons, len(places))
+        lessons = proposal_lessons(run, rollout, places, worth)
+        epochs, norms = learn(run, lessons, [], len(places))
         samples = self.samples(other, rollout.crystals, places)
         optimizer, worth = other.state.optimizers[0], worth[places].float()
         theirs = plain.learned(other.state.model, self.reference, samples, worth, optimizer, self.config, Clock())
@@ -238,7 +238,8 @@ def check_crystals(proposals: Sequence, crystals: Sequence[Crystal]) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     quick = smallest()
-    config = replace(align_2m(), sample=SampleConfig(50, "euler", LINEAR, LINEAR), n_epochs=4, n_templates=16, group_size=8)
+    optim = OptimConfig(learning_rate=3e-5, weight_decay=0.0)
+    config = AlignConfig(init="open-2m", sample=SampleConfig(50, "euler", LINEAR, LINEAR), assign_copies=True, optim=optim)
     templates = TEMPLATES
     if quick:
         templates, few = TEMPLATES[:2], SampleConfig(6, "euler", LINEAR, LINEAR)
