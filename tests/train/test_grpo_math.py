@@ -17,7 +17,7 @@ from packflow.train.grpo_math import (
     ranks_of,
     sign_agreement,
     vector_alignment,
-    without_trend,
+    volume_held,
 )
 
 FIXTURE = Path(__file__).parents[3] / "shared" / "parity" / "grpo.json"
@@ -189,15 +189,20 @@ def test_ranks_do_not_know_how_bad_the_worst_is(rewards):
     assert (half(failed, ranks=True).argmin(1) == worst).all()
 
 
-def test_what_goes_with_the_volume_is_taken_out(rewards, generator):
+@pytest.mark.parametrize(("excess", "gain", "wanted"), [(0.0, 2.0, 0.0), (0.01, 2.0, -0.4), (-0.01, 1.0, 0.2), (0.5, 1.0, -1.0)])
+def test_the_slope_on_the_volume_brings_it_back(rewards, generator, excess, gain, wanted):
+    """Deviations of 5 %: an excess of 1 % asks, with a gain of 2, for 0.4 per standard deviation."""
     volume = torch.randn(3, 6, generator=generator, dtype=torch.float64)
     volume[1, 2] = torch.nan
-    advantages = half(rewards)
-    left = without_trend(advantages + 0.7 * volume.nan_to_num(0.0), volume)
-    known = volume.isfinite()
-    deviation = torch.where(known, volume - volume.nanmean(1, keepdim=True), 0.0)
-    assert (left * deviation).sum().abs() < 1e-12
-    fit = np.polynomial.polynomial.polyfit(deviation[known].numpy(), left[known].numpy(), 1)
-    assert abs(fit[1]) < 1e-9
-    assert left[1, 2] == advantages[1, 2]
-    assert torch.equal(without_trend(advantages, torch.full_like(volume, torch.nan)), advantages)
+    has = volume.isfinite()
+    deviation = torch.where(has, volume - volume.nanmean(1, keepdim=True), 0.0)
+    deviation *= 0.05 / (deviation.square().sum() / has.sum()).sqrt()
+    known = torch.tensor([5.0, 6.0, 7.0], dtype=torch.float64)
+    volume = torch.where(has, known[:, None] + excess + deviation, torch.nan)
+    before = half(rewards)
+    held = volume_held(before, volume, known, gain)
+    fit = np.polynomial.polynomial.polyfit(deviation[has].numpy() / 0.05, held[has].numpy(), 1)
+    assert fit[1] == pytest.approx(wanted, abs=1e-9)
+    assert held[1, 2] == before[1, 2]
+    torch.testing.assert_close(volume_held(before + 3 * deviation, volume, known, gain), held)
+    assert torch.equal(volume_held(before, torch.full_like(volume, torch.nan), known, gain), before)

@@ -31,7 +31,7 @@ class RewardConfig:
         densities: against which: "known", of a known crystal of the template, or "usual", of molecules of its atoms.
         duplicates: weight of how crowded a proposal is among those of its group, see `packflow.train.crowding`.
         ranks: compare ranks within a group instead of rewards, see `grpo_math.advantages_of` (paper: no).
-        volume_neutral: take out of the advantages what goes with the volume of the cell, see `grpo_math.without_trend` (paper: no).
+        volume_gain: how strongly cells are held at the volumes of known crystals, see `grpo_math.volume_held` (paper: not, 0).
         relaxed_every: in every so many iterations some groups are judged with relaxed hydrogens instead; 0 for never.
         relaxed_share: how many of the groups, at least one.
     """
@@ -45,7 +45,7 @@ class RewardConfig:
     densities: Densities = "known"
     duplicates: float = 0.0
     ranks: bool = False
-    volume_neutral: bool = False
+    volume_gain: float = 0.0
     relaxed_every: int = 0
     relaxed_share: float = 0.25
 
@@ -55,8 +55,9 @@ class RewardConfig:
             raise InputError(f"rewards.hydrogens must be one of {', '.join(get_args(Hydrogens))}, got {self.hydrogens!r}")
         if self.densities not in get_args(Densities):
             raise InputError(f"rewards.densities must be one of {', '.join(get_args(Densities))}, got {self.densities!r}")
-        if self.relaxed_every < 0:
-            raise InputError(f"rewards.relaxed_every must be 0 or more, got {self.relaxed_every}")
+        for name in ("relaxed_every", "volume_gain"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"rewards.{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("energy_share", "relaxed_share", *EXTRA):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"rewards.{name} must be from 0 to 1, got {getattr(self, name)}")

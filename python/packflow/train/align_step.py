@@ -21,10 +21,10 @@ from packflow.structure import Crystal
 from packflow.train.align_config import AlignConfig
 from packflow.train.align_report import Report, report_of
 from packflow.train.checkpoint import RunState
-from packflow.train.grpo_math import Objective, advantages_of, objective, without_trend
+from packflow.train.grpo_math import Objective, advantages_of, objective, volume_held
 from packflow.train.optim import set_learning_rates, update_average
 from packflow.train.parallel import add_up, add_up_gradients
-from packflow.train.rollout import STREAMS, Rollout, draws_of_iteration, judged, n_relaxed_groups, proposals_of
+from packflow.train.rollout import STREAMS, Rollout, draws_of_iteration, judged, log_volumes, n_relaxed_groups, proposals_of
 from packflow.train.templates import TemplatePool
 
 
@@ -99,7 +99,9 @@ def align_step(run: AlignRun) -> Report:
     weights = tuple(config.rewards.weights.values())
     advantages = advantages_of(rollout.values, weights, config.advantage_clip, config.advantage_epsilon, config.rewards.ranks)
     learned = [k for k, fine in enumerate(rollout.usable) if fine and not advantages.skipped[k // config.group_size]]
-    values = without_trend(advantages.values, rollout.volume) if config.rewards.volume_neutral else advantages.values
+    values, gain = advantages.values, config.rewards.volume_gain
+    if gain:
+        values = volume_held(values, rollout.volume, log_volumes(known), gain)
     lessons, anchors = proposal_lessons(run, rollout, learned, values.flatten()), known_lessons(run, rollout)
     clock.lap("reference")
     n_learned = int(add_up(run.fabric, torch.tensor([float(len(learned))], device=run.fabric.device)).item())

@@ -103,24 +103,33 @@ def ranks_of(values: Tensor) -> Tensor:
     return (values[:, :, None] - values[:, None]).sign().sum(2)
 
 
-def without_trend(advantages: Tensor, covariate: Tensor) -> Tensor:
-    """Take out of advantages what goes with another property, by one slope for all groups (not in the paper).
+def volume_held(advantages: Tensor, volume: Tensor, known: Tensor, gain: float) -> Tensor:
+    """Take out of advantages what goes with the volume of the cell, and put in what brings it back (not in the paper).
 
-    Without it a weak preference that all groups share, for larger cells say, which have fewer contacts, moves all proposals that way.
+    Larger cells have fewer contacts. That is a weak preference, but all groups share it, and so do chance drifts of a network that is
+    pushed away from proposals; both move all proposals that way. One slope for all groups replaces what the advantages have of it.
 
     Args:
         advantages: [n_groups, k]
-        covariate: The property; NaN where it has none, and there nothing is taken. [n_groups, k]
+        volume: Logarithm of each proposal's volume; NaN where it has none, and there nothing is changed. [n_groups, k]
+        known: That of a known crystal of each group's template. [n_groups]
+        gain: A proposal one standard deviation (within groups) larger than its group loses `gain` where all proposals are larger than the
+            known crystals by as much, in proportion, and at most 1. With 0 the volume is free.
 
     Returns:
-        Advantages that have no correlation with the deviations of the property from the means of its groups. [n_groups, k]
+        Advantages whose regression on the volume, within groups, has the wanted slope. [n_groups, k]
     """
-    known = covariate.isfinite()
-    filled = torch.where(known, covariate, 0.0)
-    center = filled.sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
-    deviation = torch.where(known, filled - center, 0.0)
+    has = volume.isfinite()
+    filled = torch.where(has, volume, 0.0)
+    center = filled.sum(1, keepdim=True) / has.sum(1, keepdim=True).clamp(min=1)
+    deviation = torch.where(has, filled - center, 0.0)
     square = deviation.square().sum()
-    return advantages - (advantages * deviation).sum() / square.where(square > 0, 1.0) * deviation
+    if square == 0:
+        return advantages
+    spread = (square / has.sum()).sqrt()
+    excess = torch.where(has, filled - known[:, None], 0.0).sum() / has.sum()
+    wanted = -(gain * excess / spread).clamp(-1, 1) / spread
+    return advantages + (wanted - (advantages * deviation).sum() / square) * deviation
 
 
 def importance_ratio(old: Tensor, new: Tensor, limit: float = 5.0) -> Tensor:

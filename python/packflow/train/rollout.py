@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from packflow.metrics.density import density
 from packflow.model import PackFlow
 from packflow.potential.interface import Potential
 from packflow.structure import AtomsBatch, Crystal, FlowSpace
+from packflow.structure.lattice import volume
 from packflow.train.align_config import RewardConfig
 from packflow.train.rewards import rewards_of
 from packflow.train.scores import Hydrogens
@@ -93,15 +93,20 @@ def judged(
     parts["relaxed"] = parts.get("relaxed", []) + [k for k in sound if k // group_size < n_relaxed]
     for hydrogens, places in parts.items():
         if places:
-            good, groups = [crystals[k] for k in places], [k // group_size for k in places]
+            good, owners = [crystals[k] for k in places], [k // group_size for k in places]
             wanted = None
             if config.density and config.densities == "known":
-                wanted = density(AtomsBatch.from_crystals(known))[groups].tolist()
-            values[places] = rewards_of(good, potential, tuple(config.weights), hydrogens, wanted, groups).values
+                wanted = density(AtomsBatch.from_crystals(known))[owners].tolist()
+            values[places] = rewards_of(good, potential, tuple(config.weights), hydrogens, wanted, owners).values
             clash[places] = clash_percent(AtomsBatch.from_crystals(good)).double().cpu()
-    size = torch.tensor([math.log(abs(np.linalg.det(c.cell))) if fine else torch.nan for c, fine in zip(crystals, usable, strict=True)])
-    groups_of = (len(known), group_size)
-    return Rollout(draws, crystals, known, usable, values.view(*groups_of, -1), clash, size.double().view(groups_of))
+    groups = (len(known), group_size)
+    volumes = torch.where(torch.tensor(usable), log_volumes(crystals), torch.nan)
+    return Rollout(draws, crystals, known, usable, values.view(*groups, -1), clash, volumes.view(groups))
+
+
+def log_volumes(crystals: Sequence[Crystal]) -> Tensor:
+    """Logarithm of the volume of each cell in Å3. [n] float64"""
+    return volume(torch.from_numpy(np.stack([crystal.lattice for crystal in crystals]))).log()
 
 
 def n_relaxed_groups(config: RewardConfig, step: int, n_groups: int) -> int:
