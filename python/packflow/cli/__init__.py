@@ -16,6 +16,7 @@ from packflow.cli.predict import predict_parser, run_predict
 from packflow.cli.prepare import prepare_parser, run_prepare
 from packflow.cli.rank import rank_parser, run_rank
 from packflow.cli.relax import relax_parser, run_relax
+from packflow.cli.report import report_parser, run_report
 from packflow.cli.sample import run_sample, sample_parser
 from packflow.errors import InputError
 from packflow.train.__main__ import main as train
@@ -55,10 +56,12 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands.add_subcommand("rank", rank_parser(), help="rank relaxed crystals by energy")
     commands.add_subcommand("predict", predict_parser(), help="all of this for one molecule: sample, relax, rank")
     commands.add_subcommand("export", export_parser(), help="write a store of proposals as CIF, extended XYZ or ASE database")
+    commands.add_subcommand("report", report_parser(), help="show a store as one HTML page that works offline")
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
     commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
     commands.add_subcommand("bench-machine", bench_machine_parser(), help="measure how fast this machine samples")
     work = {"sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}
+    work |= {"report": run_report}
     return parser, work | {"metrics": run_metrics, "prepare": run_prepare, "convert": run_convert, "bench-machine": run_bench_machine}
