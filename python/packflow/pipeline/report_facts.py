@@ -79,7 +79,7 @@ def settings_of(store: Path, found: Found) -> tuple[tuple[str, Pairs], ...]:
     """How a run was made, as its manifests state it: headings with names and values."""
     sections = [("Sampling", sampling_settings(store))]
     if found.relaxed:
-        sections.append(("Relaxation", flat(stage_of(store))))
+        sections += relaxation_settings(stage_of(store))
     if found.ranked:
         tolerances = {str(row["symmetry_tolerance"]) for row in found.ranked.values() if row["symmetry_tolerance"] is not None}
         counts = ("structures", str(len(found.ranked))), ("with a rank", str(sum(row["rank"] is not None for row in found.ranked.values())))
@@ -87,11 +87,20 @@ def settings_of(store: Path, found: Found) -> tuple[tuple[str, Pairs], ...]:
     return tuple(sections)
 
 
+def relaxation_settings(made_of: dict[str, Any]) -> list[tuple[str, Pairs]]:
+    """Settings of a relaxation: the potential, then each stage."""
+    settings = dict(made_of.get("relaxation", {}))
+    stages = {name: settings.pop(name) for name in ("hydrogens", "full") if name in settings}
+    about = {"potential": made_of.get("potential", ""), **made_of.get("potential_parameters", {}), **settings}
+    headings = {"hydrogens": "Relaxation of hydrogens", "full": "Relaxation of everything"}
+    return [("Potential", flat(about)), *((headings[name], flat(stage)) for name, stage in stages.items())]
+
+
 def sampling_settings(store: Path) -> Pairs:
     """Settings of the sampler, from the manifest of a store or run.json of a folder; none where that is not there."""
     if (store / MANIFEST).exists():
         manifest = read_manifest(store)
-        return flat({"packflow": manifest.get("packflow", ""), "proposals": manifest.get("n_proposals", ""), **manifest["made_of"]})
+        return flat({"packflow": manifest.get("packflow", ""), "proposals": manifest.get("n_proposals", ""), **unnested(manifest["made_of"])})
     file = store / RUN
     try:
         about = json.loads(file.read_text())
@@ -100,6 +109,11 @@ def sampling_settings(store: Path) -> Pairs:
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
     return flat(about) if isinstance(about, dict) else ()
+
+
+def unnested(made_of: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the sampler beside the others, as run.json has them."""
+    return {**{key: value for key, value in made_of.items() if key != "sample"}, **made_of.get("sample", {})}
 
 
 def flat(about: dict[str, Any], before: str = "") -> Pairs:
@@ -112,5 +126,10 @@ def flat(about: dict[str, Any], before: str = "") -> Pairs:
         elif isinstance(value, str) and len(value) == 64 and key in ("weights", "jobs", "proposals"):
             pairs.append((f"{name} (SHA-256)", value[:DIGEST]))
         else:
-            pairs.append((name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+            pairs.append((name, ", ".join(map(said, value)) if isinstance(value, list) else said(value)))
     return tuple(pairs)
+
+
+def said(value: Any) -> str:
+    """A value of a manifest as one says it."""
+    return {True: "yes", False: "no", None: "none"}[value] if isinstance(value, bool | None) else str(value)

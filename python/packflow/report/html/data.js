@@ -59,7 +59,7 @@ function isKnown(name, which) {
 function formatted(name, x) {
   if (x === null || x === undefined) return "–";
   if (name === "z_prime") return String(Number(x.toFixed(3)));
-  return x.toFixed(QUANTITIES[name][2]);
+  return x.toFixed(QUANTITIES[name][2]).replace("-", "−");
 }
 
 function headingOf(name) {

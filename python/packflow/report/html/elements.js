@@ -9,7 +9,7 @@ function fill(element, attributes, children) {
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
   // strings become text nodes: no name of a store is ever read as HTML
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 

@@ -24,9 +24,10 @@ function formula(molecule, title) {
     const nudge = anchor === "start" ? -0.28 : anchor === "end" ? 0.28 : 0;
     return label ? svg("text", { x: points[i][0] + nudge, y: points[i][1] + 0.27, "text-anchor": anchor, class: `element-${atoms[i][2]}` }, label) : null;
   });
-  const [x0, x1] = rangeOf(points.map((p) => p[0]), 0);
+  const reach = (i) => 0.55 * (labels[i].length - 1);
+  const [x0, x1] = rangeOf(points.flatMap((p, i) => (toLeft[i] ? [p[0] - reach(i), p[0]] : [p[0], p[0] + reach(i)])), 0);
   const [y0, y1] = rangeOf(points.map((p) => p[1]), 0);
-  const box = [x0 - 1.3, y0 - 0.8, x1 - x0 + 2.6, y1 - y0 + 1.6];
+  const box = [x0 - 0.8, y0 - 0.8, x1 - x0 + 1.6, y1 - y0 + 1.6];
   return svg("svg", { viewBox: box.join(" "), class: "formula", role: "img", "aria-label": title }, ...lines, ...texts);
 }
 

@@ -4,7 +4,7 @@ const MARGIN = { left: 62, right: 16, top: 14, bottom: 46 };
 const NEAR = 14;
 const ORDER = ["no crystal", "implausible", "failed", "left out", "duplicate", "sampled", "relaxed", "ranked"];
 const COLORS = 8;
-const plot = { x: "density", y: "relative_energy", color: "status", window: null, width: 0, height: 0, points: [], drag: null };
+const plot = { x: "density", y: "relative_energy", color: "status", window: null, everything: false, width: 0, height: 0, points: [], drag: null };
 
 function startLandscape() {
   const all = ofMolecule();
@@ -37,13 +37,20 @@ function startLandscape() {
   area.addEventListener("blur", hideTip);
   byId("zoom-in").addEventListener("click", () => zoom(0.7));
   byId("zoom-out").addEventListener("click", () => zoom(1 / 0.7));
-  byId("zoom-all").addEventListener("click", zoomOut);
+  byId("zoom-all").addEventListener("click", showAll);
   on("shown", zoomOut);
   on("structure", drawRing);
 }
 
 function zoomOut() {
   plot.window = null;
+  plot.everything = false;
+  drawLandscape();
+}
+
+function showAll() {
+  plot.window = null;
+  plot.everything = true;
   drawLandscape();
 }
 
@@ -58,8 +65,21 @@ function zoom(factor, at = null) {
 function windowOf() {
   if (plot.window) return plot.window;
   const marks = referenceMarks();
-  const values = (axis) => [...plottable().map((i) => rows[plot[axis]][i]), ...marks.map((mark) => mark[axis])];
+  const which = plot.everything ? plottable() : mostPoints();
+  const values = (axis) => [...which.map((i) => rows[plot[axis]][i]), ...marks.map((mark) => mark[axis])];
   return { x: rangeOf(values("x")), y: rangeOf(values("y"), 0.06) };
+}
+
+/** Without a few energies far above the others, which would press those to the ground; what was left out may be far below. */
+function mostPoints() {
+  const which = plottable();
+  if (!["relative_energy", "lattice_energy", "energy_above_known"].includes(plot.y)) return which;
+  const sound = which.filter((i) => statusOf(i) !== "left out");
+  const sorted = sound.map((i) => rows[plot.y][i]).sort((p, q) => p - q);
+  const [low, high] = [sorted[0], sorted[Math.floor(0.97 * (sorted.length - 1))]];
+  const limit = high + 0.5 * (high - low);
+  const kept = sound.filter((i) => rows[plot.y][i] <= limit);
+  return kept.length > 2 ? kept : which;
 }
 
 function plottable() {
@@ -111,10 +131,12 @@ function drawLandscape() {
   byId("landscape-empty").hidden = which.length > 0;
   drawLegend(color);
   drawRing();
+  const outside = plot.points.filter((p) => p.x < MARGIN.left || p.x > right || p.y < MARGIN.top || p.y > bottom).length;
+  byId("outside").textContent = outside ? `${outside} outside the view` : "";
 }
 
 function axisMarks(to, range, axis, bottom, right) {
-  const n = axis === "x" ? Math.max(3, Math.round((right - MARGIN.left) / 90)) : Math.max(3, Math.round((bottom - MARGIN.top) / 60));
+  const n = axis === "x" ? Math.max(3, Math.round((right - MARGIN.left) / 90)) : Math.max(3, Math.round((bottom - MARGIN.top) / 45));
   const { values, text } = ticks(range[0], range[1], n);
   const marks = values.map((value) => {
     const p = to(value);
@@ -132,8 +154,9 @@ function axisMarks(to, range, axis, bottom, right) {
 
 function pointMark({ i, x, y }, color) {
   const mark = markOf(statusOf(i), color.of(i));
+  const size = plot.points.length > 400 ? " scale(0.7)" : "";
   mark.dataset.i = i;
-  mark.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
+  mark.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})${size}`);
   return mark;
 }
 
@@ -175,7 +198,7 @@ function drawLegend(color) {
     return el("button", { type: "button", class: "chip", "aria-pressed": String(pressed), "data-status": status, title: pressed ? "hide these" : "show these", onclick: () => toggleStatus(status) }, sample, `${STATUS_TEXT[status]} `, el("span", { class: "number" }, String(report.molecules[choice.molecule].counts[status])));
   });
   const focused = document.activeElement?.dataset?.status;
-  const meanings = color.entries.map(([text, kind]) => el("span", { class: "meaning" }, svg("svg", { viewBox: "-7 -7 14 14", class: "sample", "aria-hidden": "true" }, svg("circle", { class: `point ${kind}`, r: 5 })), text));
+  const meanings = color.entries.map(([text, kind]) => el("span", { class: "meaning" }, svg("svg", { viewBox: "-7 -7 14 14", class: "sample", "aria-hidden": "true" }, svg("circle", { class: `point ${kind}`, r: 5 })), plot.color === "space_group" && text !== "others" ? groupMark(text) : text));
   byId("legend").replaceChildren(...chips, ...meanings);
   if (focused) byId("legend").querySelector(`[data-status="${focused}"]`)?.focus();
 }
@@ -240,7 +263,7 @@ function pointerOn(area) {
     }
   });
   area.addEventListener("pointerleave", hideTip);
-  area.addEventListener("dblclick", zoomOut);
+  area.addEventListener("dblclick", showAll);
   area.addEventListener("wheel", (event) => {
     // without a key the wheel scrolls the page, unless the plot has been entered
     if (!event.ctrlKey && !event.metaKey && document.activeElement !== area) return;
@@ -310,7 +333,7 @@ function keyOnLandscape(event) {
     }
   } else if (event.key === "+" || event.key === "=") zoom(0.7);
   else if (event.key === "-") zoom(1 / 0.7);
-  else if (event.key === "0" || event.key === "Escape") zoomOut();
+  else if (event.key === "0" || event.key === "Escape") showAll();
   else if (event.key === "Enter" || event.key === " ") byId("structure").scrollIntoView({ block: "nearest" });
   else return;
   event.preventDefault();

@@ -24,9 +24,10 @@ function start() {
   startDistributions();
   startRejected();
   startLandscape();
-  startViewer();
   chooseMolecule(0);
   document.documentElement.dataset.ready = "yes";
+  // WebGL may take a second where there is no graphics card; the page can be read meanwhile
+  requestAnimationFrame(() => setTimeout(startViewer));
 }
 
 start();

@@ -34,7 +34,7 @@ function cards(molecule, which) {
   const best = which.find((i) => rows.rank[i] === 1);
   if (best !== undefined) {
     if (rows.lattice_energy[best] !== null) found.push(["Best lattice energy", formatted("lattice_energy", rows.lattice_energy[best]), "kJ/mol"]);
-    found.push(["Best crystal", rows.space_group[best] ?? "?", `${formatted("density", rows.density[best])} g/cm³`]);
+    found.push(["Best crystal", groupMark(rows.space_group[best]), `${formatted("density", rows.density[best])} g/cm³`]);
     const second = which.find((i) => rows.rank[i] === 2);
     if (second !== undefined) found.push(["Gap to the second", formatted("relative_energy", rows.relative_energy[second]), "kJ/mol"]);
   } else {

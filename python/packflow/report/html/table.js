@@ -2,8 +2,8 @@
 
 const ROW_HEIGHT = 32;
 const BEYOND = 12;
-const TABLE_COLUMNS = ["rank", "relative_energy", "lattice_energy", "density", "space_group", "z_prime", "n_copies", "volume", "rmsd", "n_matched", "clash", "n_duplicates"];
-const WIDTHS = { name: 170, status: 178, space_group: 104, file: 64, rank: 66, n_copies: 94, relative_energy: 108, lattice_energy: 124, density: 118, volume: 116, rmsd: 98, n_matched: 118 };
+const TABLE_COLUMNS = ["rank", "relative_energy", "lattice_energy", "density", "space_group", "z_prime", "n_copies", "volume", "rmsd", "n_matched", "clash", "n_duplicates", "a", "b", "c", "alpha", "beta", "gamma"];
+const WIDTHS = { name: 170, status: 178, space_group: 104, file: 64, rank: 66, n_copies: 94, relative_energy: 108, lattice_energy: 124, density: 118, volume: 116, rmsd: 98, n_matched: 118, a: 80, b: 80, c: 80, alpha: 80, beta: 80, gamma: 80 };
 const table = { by: "", descending: false, order: [], columns: [], elements: new Map() };
 
 function startTable() {

@@ -31,6 +31,7 @@ function startViewer() {
   new ResizeObserver(() => view.made.resize()).observe(byId("viewer-frame"));
   on("structure", () => changeView({ fresh: true }));
   on("theme", () => changeView({}));
+  changeView({ fresh: true });
 }
 
 function changeView(changes) {
