@@ -17,7 +17,9 @@ CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrom
 DRIVER = shutil.which("chromedriver")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 pytestmark = [
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium and its driver are not on this machine (Debian: chromium, chromium-driver)"),
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="Chromium and its driver are not on this machine (Debian: chromium, chromium-driver)"
+    ),
     pytest.mark.slow,
 ]
 # seconds that a page may take to open; software rendering, a busy machine
@@ -132,7 +134,7 @@ def test_a_click_on_a_point_shows_that_structure(page):
     # one that no other covers
     i, x, y = next(p for p in points if all(np.hypot(p[1] - q[1], p[2] - q[2]) > 25 for q in points if q is not p))
     actions = webdriver.ActionChains(page.browser)
-    actions.w3c_actions.pointer_action.move_to_location(int(round(x)), int(round(y)))
+    actions.w3c_actions.pointer_action.move_to_location(round(x), round(y))
     actions.perform()
     name = page.run("return JSON.parse(document.getElementById('report-data').textContent).columns.name[arguments[0]]", i)
     assert name in page.text("#tip")
@@ -161,7 +163,7 @@ def test_filter(page):
     assert page.column("density")
     assert all(float(x) > 1.2 for x in page.column("density"))
     assert all(float(x) < 25 for x in page.column("relative_energy"))
-    assert {x for x in page.column("space_group")} == {"P21/c"}
+    assert set(page.column("space_group")) == {"P21/c"}
     n = len(page.run("return [...document.querySelectorAll('#landscape-image [data-i]')]"))
     assert page.text("#count") == f"{n} of 80 structures"
     page.press("#filter", " nonsense")
@@ -297,13 +299,17 @@ def test_nothing_sticks_out(browser, report, size):
 
 
 def test_no_layout_jump(page):
-    """Choosing structures and opening nothing moves no panel."""
+    """Nothing moves while the page opens, nor when structures are chosen; 0.1 is what the web calls good."""
     places = "return ['landscape', 'viewer-frame', 'table-scroller', 'distributions'].map((id) => document.getElementById(id).offsetTop)"
     before = page.run(places)
     page.press("#table-scroller", webdriver.Keys.ARROW_DOWN * 5)
     assert page.run(places)[:3] == before[:3]
-    shift = page.run("return performance.getEntriesByType('layout-shift').reduce((sum, entry) => sum + entry.value, 0)")
-    assert shift < 0.05
+    page.run(
+        "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((entry) => (window.shift += entry.value)))"
+        ".observe({ type: 'layout-shift', buffered: true })"
+    )
+    time.sleep(0.3)
+    assert page.run("return window.shift") < 0.05
 
 
 def test_two_thousand_structures(browser, make_store, tmp_path):

@@ -30,5 +30,9 @@ def run_report(args: jsonargparse.Namespace) -> None:
     console = Console()
     for problem in report.problems:
         console.print(f"not shown: {problem}", highlight=False, markup=False, soft_wrap=True)
-    listed = f"{report.n_listed} of {report.n_proposals} proposals" if report.n_listed < report.n_proposals else f"{report.n_proposals} proposals"
+    listed = (
+        f"{report.n_listed} of {report.n_proposals} proposals"
+        if report.n_listed < report.n_proposals
+        else f"{report.n_proposals} proposals"
+    )
     console.print(f"written: {report.path}, {listed}, {report.n_bytes / 1e6:.1f} MB", highlight=False, markup=False, soft_wrap=True)

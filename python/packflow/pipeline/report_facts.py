@@ -64,12 +64,14 @@ def warnings_of(store: Path, found: Found) -> tuple[str, ...]:
     if n_found < n_planned and not found.problems:
         warnings.append(f"Sampling is not finished: {n_found} of {n_planned} proposals are there.")
     if not n_relaxed:
-        warnings.append(f"Sampled only: there are no energies yet, and heavy atoms alone. packflow relax {store.name} relaxes the proposals.")
+        warnings.append(
+            f"Sampled only: there are no energies yet, and heavy atoms alone. packflow relax {store.name} relaxes the proposals."
+        )
     elif n_relaxed < n_found:
         warnings.append(f"Relaxation is not finished: {n_relaxed} of {n_found} proposals went through it.")
     if n_relaxed and not found.ranked:
         warnings.append(
-            f"Relaxed, not ranked: duplicates and broken molecules are still among the structures. packflow rank {store.name} sorts them out."
+            f"Relaxed, not ranked: duplicates and broken molecules are among the structures. packflow rank {store.name} sorts them out."
         )
     gas = {row["gas_problem"] for row in found.ranked.values()} - {"", None, NO_GAS}
     return (*warnings, *(f"No lattice energies: {problem}." for problem in sorted(gas)))
@@ -100,7 +102,9 @@ def sampling_settings(store: Path) -> Pairs:
     """Settings of the sampler, from the manifest of a store or run.json of a folder; none where that is not there."""
     if (store / MANIFEST).exists():
         manifest = read_manifest(store)
-        return flat({"packflow": manifest.get("packflow", ""), "proposals": manifest.get("n_proposals", ""), **unnested(manifest["made_of"])})
+        return flat(
+            {"packflow": manifest.get("packflow", ""), "proposals": manifest.get("n_proposals", ""), **unnested(manifest["made_of"])}
+        )
     file = store / RUN
     try:
         about = json.loads(file.read_text())
@@ -130,6 +134,6 @@ def flat(about: dict[str, Any], before: str = "") -> Pairs:
     return tuple(pairs)
 
 
-def said(value: Any) -> str:
+def said(value: object) -> str:
     """A value of a manifest as one says it."""
     return {True: "yes", False: "no", None: "none"}[value] if isinstance(value, bool | None) else str(value)

@@ -82,7 +82,9 @@ def read_found(store: str | Path, ranking: str | Path) -> Found:
     if not found.proposals:
         raise InputError(found.problems[0])
     if (Path(store) / RELAXED / MANIFEST).exists():
-        found.relaxed.update((row["name"], packed(row, ("positions", "start_positions"))) for row in relaxed_rows(Path(store), found.problems))
+        found.relaxed.update(
+            (row["name"], packed(row, ("positions", "start_positions"))) for row in relaxed_rows(Path(store), found.problems)
+        )
     found.ranked.update((row["name"], row) for row in ranking_rows(Path(ranking)))
     return found
 
@@ -124,11 +126,13 @@ def ranking_rows(folder: Path) -> list[Row]:
 def listed_of(found: Found) -> tuple[Listed, ...]:
     """The proposals of a store as a report lists them, in their order."""
     best = best_energies(found)
-    return tuple(listed(row, found.relaxed.get(name), found.ranked.get(name), best.get(row["smiles"])) for name, row in found.proposals.items())
+    return tuple(
+        listed(row, found.relaxed.get(name), found.ranked.get(name), best.get(row["smiles"])) for name, row in found.proposals.items()
+    )
 
 
 def best_energies(found: Found) -> dict[str, float]:
-    """The energy that those of a molecule are relative to, eV per molecule, by SMILES: of its first rank, else the lowest that converged."""
+    """What energies of a molecule are relative to, eV per molecule, by SMILES: that of its first rank, else the lowest that converged."""
     lowest: dict[str, float] = {}
     ranked: dict[str, float] = {}
     for name, row in found.relaxed.items():

@@ -24,6 +24,8 @@ SCRIPTS = (
     "formula.js",
     "summary.js",
     "landscape.js",
+    "landscape_marks.js",
+    "landscape_input.js",
     "table.js",
     "viewer.js",
     "details.js",
@@ -31,6 +33,7 @@ SCRIPTS = (
     "rejected.js",
     "main.js",
 )
+STYLES = ("theme.css", "frame.css", "landscape.css", "viewer.css", "table.css", "sections.css", "narrow.css")
 # proposals that are listed unless more are asked for
 MAX_LISTED = 5000
 
@@ -50,7 +53,7 @@ def html_page(page: Page, max_listed: int = MAX_LISTED) -> str:
         "title": html.escape(page.facts.title),
         "version": html.escape(version("packflow-csp")),
         "policy": policy(viewer, scripts),
-        "style": source("page.css"),
+        "style": "\n".join(source(name) for name in STYLES),
         "data": data,
         "coordinates": coordinates,
         "viewer": viewer,

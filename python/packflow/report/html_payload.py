@@ -88,7 +88,12 @@ def best_first(listed: Sequence[Listed], molecules: Sequence[str]) -> list[Liste
 
     def within(row: Listed) -> tuple[int, float, float, int]:
         last = math.inf
-        return STATUSES.index(row.status), float(row.values.get("rank", last)), float(row.values.get("relative_energy", last)), place[row.smiles]
+        return (
+            STATUSES.index(row.status),
+            float(row.values.get("rank", last)),
+            float(row.values.get("relative_energy", last)),
+            place[row.smiles],
+        )
 
     return sorted(listed, key=within)
 

@@ -33,7 +33,7 @@ def drawing(smiles: str) -> dict[str, list[list[float | int | str]]]:
 
 
 def atoms_and_bonds(smiles: str) -> dict[str, object]:
-    """Elements of one copy as `FullStructure` orders them, how many of them are heavy, and bonds: two atoms, order, of rings alternating."""
+    """Elements of one copy as `FullStructure` orders them, how many of them are heavy, and bonds: two atoms, order; rings alternate."""
     mol = Chem.Mol(full_mol(smiles))
     Chem.Kekulize(mol, clearAromaticFlags=True)
     return {

@@ -17,7 +17,13 @@ function conditionOf(word) {
   const name = match && quantityCalled(match[1]);
   if (name) {
     const limit = Number(match[3]);
-    const holds = { "<": (x) => x < limit, ">": (x) => x > limit, "<=": (x) => x <= limit, ">=": (x) => x >= limit, "=": (x) => x === limit };
+    const holds = {
+      "<": (x) => x < limit,
+      ">": (x) => x > limit,
+      "<=": (x) => x <= limit,
+      ">=": (x) => x >= limit,
+      "=": (x) => x === limit,
+    };
     return (i) => rows[name][i] !== null && holds[match[2]](rows[name][i]);
   }
   const text = word.toLowerCase();
@@ -25,7 +31,14 @@ function conditionOf(word) {
 }
 
 function quantityCalled(text) {
-  const aliases = { energy: "relative_energy", e: "relative_energy", z: "n_copies", zprime: "z_prime", v: "volume", duplicates: "n_duplicates" };
+  const aliases = {
+    energy: "relative_energy",
+    e: "relative_energy",
+    z: "n_copies",
+    zprime: "z_prime",
+    v: "volume",
+    duplicates: "n_duplicates",
+  };
   const lower = text.toLowerCase();
   return aliases[lower] ?? (lower in QUANTITIES ? lower : null);
 }

@@ -23,7 +23,9 @@ function cifText(i) {
     `data_${cifName((rows.rank[i] ? `rank_${rows.rank[i]}_` : "") + rows.name[i])}`,
     `_chemical_identifier_smiles ${cifValue(moleculeOf(i).smiles)}`,
     `_cell_formula_units_Z ${rows.n_copies[i]}`,
-    ...["length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"].map((key, k) => `_cell_${key} ${lattice[k].toFixed(6)}`),
+    ...["length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"].map(
+      (key, k) => `_cell_${key} ${lattice[k].toFixed(6)}`,
+    ),
     `_cell_volume ${volumeOf(crystal.cell).toFixed(4)}`,
     "_space_group_name_H-M_alt 'P 1'",
     "_space_group_IT_number 1",
@@ -47,7 +49,11 @@ function cifText(i) {
       const symbol = crystal.elements[k];
       counts[symbol] = (counts[symbol] ?? 0) + 1;
       labels.push(symbol + counts[symbol]);
-      lines.push(`${symbol}${counts[symbol]} ${symbol} ${fractional(point).map((x) => x.toFixed(6)).join(" ")} 1`);
+      lines.push(
+        `${symbol}${counts[symbol]} ${symbol} ${fractional(point)
+          .map((x) => x.toFixed(6))
+          .join(" ")} 1`,
+      );
     });
   if (crystal.bonds.length) {
     lines.push("loop_", ...["atom_site_label_1", "atom_site_label_2", "distance"].map((key) => `_geom_bond_${key}`));

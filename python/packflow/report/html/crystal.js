@@ -53,7 +53,13 @@ function crystalOf(positions, cell, nCopies, molecule, hydrogens, wrapped = true
     const steps = wrapped ? fractional(centroid(points)).map((x) => -Math.floor(x + 1e-6)) : [0, 0, 0];
     copies.push(moved(points, along(cell, steps)));
   }
-  return { cell, elements: molecule.elements.slice(0, n), nHeavy: molecule.n_heavy, bonds: molecule.bonds.filter(([i, j]) => i < n && j < n), copies };
+  return {
+    cell,
+    elements: molecule.elements.slice(0, n),
+    nHeavy: molecule.n_heavy,
+    bonds: molecule.bonds.filter(([i, j]) => i < n && j < n),
+    copies,
+  };
 }
 
 function structureOf(i, wrapped = true) {
@@ -91,7 +97,17 @@ function atomsOf(crystal, molecules, hydrogens) {
   molecules.forEach((points, m) => {
     const first = m * n;
     points.forEach((p, k) => {
-      if (keep[k]) atoms.push({ elem: crystal.elements[k], x: p[0], y: p[1], z: p[2], bonds: [], bondOrder: [], index: first + place[k], serial: first + place[k] });
+      if (keep[k])
+        atoms.push({
+          elem: crystal.elements[k],
+          x: p[0],
+          y: p[1],
+          z: p[2],
+          bonds: [],
+          bondOrder: [],
+          index: first + place[k],
+          serial: first + place[k],
+        });
     });
     for (const [i, j, order] of crystal.bonds) {
       if (!keep[i] || !keep[j]) continue;
@@ -106,7 +122,10 @@ function atomsOf(crystal, molecules, hydrogens) {
 
 /** A cluster of the reference, and the molecules of a structure that lie nearest to it when that is moved onto it. */
 function overlaid(i, overlay) {
-  const reference = referenceCrystal(report.references.find((one) => one.name === overlay.reference), false);
+  const reference = referenceCrystal(
+    report.references.find((one) => one.name === overlay.reference),
+    false,
+  );
   const cluster = overlay.cluster.map(([copy, ...steps]) => moved(reference.copies[copy], along(reference.cell, steps)));
   const own = structureOf(i, false);
   const r = overlay.rotation;

@@ -1,6 +1,20 @@
 // What is known of the structure that is chosen.
 
-const DETAILS = ["relative_energy", "lattice_energy", "density", "volume", "space_group", "z_prime", "n_copies", "rmsd", "n_matched", "energy_above_known", "clash", "n_duplicates", "n_steps"];
+const DETAILS = [
+  "relative_energy",
+  "lattice_energy",
+  "density",
+  "volume",
+  "space_group",
+  "z_prime",
+  "n_copies",
+  "rmsd",
+  "n_matched",
+  "energy_above_known",
+  "clash",
+  "n_duplicates",
+  "n_steps",
+];
 
 function startDetails() {
   byId("download-cif").addEventListener("click", () => downloadCif(choice.structure));
@@ -33,10 +47,26 @@ function drawDetails() {
   const pairs = DETAILS.filter((name) => rows[name][i] !== null && rows[name][i] !== undefined).map((name) => factOf(name, i));
   const lattice = latticeOf(i);
   if (lattice[0] !== null) {
-    pairs.push(["a, b, c", `${lattice.slice(0, 3).map((x) => x.toFixed(3)).join(", ")} Å`, "wide"]);
-    pairs.push(["α, β, γ", `${lattice.slice(3).map((x) => x.toFixed(2)).join(", ")}°`, "wide"]);
+    pairs.push([
+      "a, b, c",
+      `${lattice
+        .slice(0, 3)
+        .map((x) => x.toFixed(3))
+        .join(", ")} Å`,
+      "wide",
+    ]);
+    pairs.push([
+      "α, β, γ",
+      `${lattice
+        .slice(3)
+        .map((x) => x.toFixed(2))
+        .join(", ")}°`,
+      "wide",
+    ]);
   }
-  byId("facts").replaceChildren(...pairs.map(([name, value, kind, title]) => el("div", { class: kind ?? "", title }, el("dt", {}, name), el("dd", {}, value))));
+  byId("facts").replaceChildren(
+    ...pairs.map(([name, value, kind, title]) => el("div", { class: kind ?? "", title }, el("dt", {}, name), el("dd", {}, value))),
+  );
 }
 
 function factOf(name, i) {

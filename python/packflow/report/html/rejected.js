@@ -13,7 +13,12 @@ function drawRejected() {
   const most = Math.max(1, ...groups.map((group) => group.n));
   const places = new Map(rows.name.map((name, i) => [name, i]));
   const lines = groups.map((group) => {
-    const line = [el("span", { class: "stage" }, group.stage), el("span", { class: "reason" }, group.reason), el("span", { class: "reason-bar" }, svgBar(group.n / most)), el("span", { class: "number" }, String(group.n))];
+    const line = [
+      el("span", { class: "stage" }, group.stage),
+      el("span", { class: "reason" }, group.reason),
+      el("span", { class: "reason-bar" }, svgBar(group.n / most)),
+      el("span", { class: "number" }, String(group.n)),
+    ];
     if (!group.examples.length) return el("li", { class: "group-line" }, line);
     const details = el("details", {}, el("summary", { class: "group-line" }, line));
     // made when it is opened

@@ -2,8 +2,46 @@
 
 const ROW_HEIGHT = 32;
 const BEYOND = 12;
-const TABLE_COLUMNS = ["rank", "relative_energy", "lattice_energy", "density", "space_group", "z_prime", "n_copies", "volume", "rmsd", "n_matched", "clash", "n_duplicates", "a", "b", "c", "alpha", "beta", "gamma"];
-const WIDTHS = { name: 170, status: 178, space_group: 104, file: 64, rank: 66, n_copies: 94, relative_energy: 108, lattice_energy: 124, density: 118, volume: 116, rmsd: 98, n_matched: 118, a: 80, b: 80, c: 80, alpha: 80, beta: 80, gamma: 80 };
+const TABLE_COLUMNS = [
+  "rank",
+  "relative_energy",
+  "lattice_energy",
+  "density",
+  "space_group",
+  "z_prime",
+  "n_copies",
+  "volume",
+  "rmsd",
+  "n_matched",
+  "clash",
+  "n_duplicates",
+  "a",
+  "b",
+  "c",
+  "alpha",
+  "beta",
+  "gamma",
+];
+const WIDTHS = {
+  name: 170,
+  status: 178,
+  space_group: 104,
+  file: 64,
+  rank: 66,
+  n_copies: 94,
+  relative_energy: 108,
+  lattice_energy: 124,
+  density: 118,
+  volume: 116,
+  rmsd: 98,
+  n_matched: 118,
+  a: 80,
+  b: 80,
+  c: 80,
+  alpha: 80,
+  beta: 80,
+  gamma: 80,
+};
 const table = { by: "", descending: false, order: [], columns: [], elements: new Map() };
 
 function startTable() {
@@ -50,7 +88,12 @@ function drawHead() {
     return el(
       "th",
       { scope: "col", class: numeric ? "numeric" : "", "aria-sort": sorted ? (table.descending ? "descending" : "ascending") : "none" },
-      el("button", { type: "button", "data-column": name, title: QUANTITIES[name]?.[3] ?? "", onclick: () => sortBy(name) }, heading, el("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (table.descending ? "▼" : "▲") : "")),
+      el(
+        "button",
+        { type: "button", "data-column": name, title: QUANTITIES[name]?.[3] ?? "", onclick: () => sortBy(name) },
+        heading,
+        el("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (table.descending ? "▼" : "▲") : ""),
+      ),
     );
   });
   const focused = document.activeElement?.dataset?.column;
@@ -72,7 +115,8 @@ function sortRows() {
   const missing = (x) => x === null || x === undefined || x === "";
   table.order = [...choice.shown];
   // what is unknown comes last in both directions; the order of the store decides the rest
-  if (table.by) table.order.sort((i, j) => missing(key(i)) - missing(key(j)) || (missing(key(i)) ? 0 : sign * compared(key(i), key(j))) || i - j);
+  if (table.by)
+    table.order.sort((i, j) => missing(key(i)) - missing(key(j)) || (missing(key(i)) ? 0 : sign * compared(key(i), key(j))) || i - j);
   const total = ofMolecule().length;
   byId("count").textContent = choice.shown.length === total ? `${total} structures` : `${choice.shown.length} of ${total} structures`;
   byId("structures").setAttribute("aria-rowcount", table.order.length + 1);
@@ -98,7 +142,8 @@ function drawRows() {
     seen.set(i, row);
   }
   table.elements = seen;
-  const space = (n) => el("tr", { class: "space", "aria-hidden": "true" }, el("td", { colspan: table.columns.length, style: `height: ${n * ROW_HEIGHT}px` }));
+  const space = (n) =>
+    el("tr", { class: "space", "aria-hidden": "true" }, el("td", { colspan: table.columns.length, style: `height: ${n * ROW_HEIGHT}px` }));
   byId("rows").replaceChildren(space(first), ...seen.values(), space(table.order.length - last));
   const active = seen.has(choice.structure) ? `row-${choice.structure}` : "";
   scroller.setAttribute("aria-activedescendant", active);
@@ -107,9 +152,17 @@ function drawRows() {
 function rowOf(i) {
   const cells = table.columns.map((name) => {
     if (name === "name") return el("th", { scope: "row", title: rows.name[i] }, rows.name[i]);
-    if (name === "status") return el("td", { class: "status", title: rows.reason[i] || STATUS_TEXT[statusOf(i)] }, rows.reason[i] || STATUS_TEXT[statusOf(i)]);
+    if (name === "status")
+      return el("td", { class: "status", title: rows.reason[i] || STATUS_TEXT[statusOf(i)] }, rows.reason[i] || STATUS_TEXT[statusOf(i)]);
     if (name === "space_group") return el("td", {}, groupMark(rows.space_group[i]));
-    if (name === "file") return el("td", {}, rows.first_atom[i] === null ? el("span", { class: "quiet", title: rows.not_shown[i] }, "none") : el("button", { type: "button", tabindex: -1, class: "small", "data-cif": i, "aria-label": `CIF of ${rows.name[i]}` }, "CIF"));
+    if (name === "file")
+      return el(
+        "td",
+        {},
+        rows.first_atom[i] === null
+          ? el("span", { class: "quiet", title: rows.not_shown[i] }, "none")
+          : el("button", { type: "button", tabindex: -1, class: "small", "data-cif": i, "aria-label": `CIF of ${rows.name[i]}` }, "CIF"),
+      );
     return el("td", { class: "numeric" }, formatted(name, rows[name][i]));
   });
   return el("tr", { id: `row-${i}`, "data-i": i }, cells);
@@ -144,7 +197,8 @@ function showRow(i) {
   const head = byId("head").offsetHeight;
   const top = place * ROW_HEIGHT;
   if (top < scroller.scrollTop) scroller.scrollTop = top;
-  else if (top + ROW_HEIGHT + head > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + ROW_HEIGHT + head - scroller.clientHeight;
+  else if (top + ROW_HEIGHT + head > scroller.scrollTop + scroller.clientHeight)
+    scroller.scrollTop = top + ROW_HEIGHT + head - scroller.clientHeight;
   drawRows();
 }
 
@@ -152,10 +206,18 @@ function keyOnTable(event) {
   if (event.target !== byId("table-scroller")) return;
   const page = Math.max(1, Math.floor(byId("table-scroller").clientHeight / ROW_HEIGHT) - 2);
   const place = table.order.indexOf(choice.structure);
-  const moves = { ArrowDown: place + 1, ArrowUp: Math.max(0, place - 1), PageDown: place + page, PageUp: place - page, Home: 0, End: table.order.length - 1 };
+  const moves = {
+    ArrowDown: place + 1,
+    ArrowUp: Math.max(0, place - 1),
+    PageDown: place + page,
+    PageUp: place - page,
+    Home: 0,
+    End: table.order.length - 1,
+  };
   if (event.key in moves && table.order.length) choose(table.order[Math.min(table.order.length - 1, Math.max(0, moves[event.key]))]);
   else if ((event.key === "Enter" || event.key === " ") && place >= 0) byId("structure").scrollIntoView({ block: "nearest" });
-  else if (event.key === "c" && place >= 0 && !event.ctrlKey && !event.metaKey && rows.first_atom[choice.structure] !== null) downloadCif(choice.structure);
+  else if (event.key === "c" && place >= 0 && !event.ctrlKey && !event.metaKey && rows.first_atom[choice.structure] !== null)
+    downloadCif(choice.structure);
   else return;
   event.preventDefault();
 }

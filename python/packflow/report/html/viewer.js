@@ -21,8 +21,15 @@ function startViewer() {
     byId("viewer").hidden = true;
     return;
   }
-  view.made = window["3Dmol"].createViewer(byId("viewer"), { backgroundColor: "white", backgroundAlpha: 0, antialias: true, disableFog: true, keepTab: true });
-  for (const radio of document.querySelectorAll("input[name=kind]")) radio.addEventListener("change", () => changeView({ kind: radio.value, fresh: true }));
+  view.made = window["3Dmol"].createViewer(byId("viewer"), {
+    backgroundColor: "white",
+    backgroundAlpha: 0,
+    antialias: true,
+    disableFog: true,
+    keepTab: true,
+  });
+  for (const radio of document.querySelectorAll("input[name=kind]"))
+    radio.addEventListener("change", () => changeView({ kind: radio.value, fresh: true }));
   byId("style").addEventListener("change", () => changeView({ style: byId("style").value }));
   byId("hydrogens").addEventListener("change", () => changeView({ hydrogens: byId("hydrogens").checked }));
   byId("box").addEventListener("change", () => changeView({ box: byId("box").checked }));
@@ -75,7 +82,8 @@ function drawCrystal(i, kind) {
   const molecules = kind === "molecule" ? crystal.copies.slice(0, 1) : packed(crystal, n);
   addModel(crystal, molecules, styleOf());
   if (view.box && kind !== "molecule") {
-    for (let x = 0; x < n; x++) for (let y = 0; y < n; y++) for (let z = 0; z < n; z++) drawBox(crystal.cell, along(crystal.cell, [x, y, z]), x + y + z === 0);
+    for (let x = 0; x < n; x++)
+      for (let y = 0; y < n; y++) for (let z = 0; z < n; z++) drawBox(crystal.cell, along(crystal.cell, [x, y, z]), x + y + z === 0);
   }
 }
 
@@ -90,9 +98,18 @@ function drawOverlay(i, overlay) {
   const sticks = (color, radius) => ({ stick: { radius, color } });
   addModel(reference, cluster, sticks(OVERLAY_COLORS.reference, 0.17));
   addModel(own, nearest, sticks(OVERLAY_COLORS.structure, 0.12));
-  const said = overlay.n_matched === overlay.cluster.length ? `RMSD ${formatted("rmsd", overlay.rmsd)} Å` : `${overlay.n_matched} of ${overlay.cluster.length} molecules match`;
-  const swatch = (color) => svg("svg", { viewBox: "0 0 14 14", class: "sample", "aria-hidden": "true" }, svg("rect", { width: 14, height: 5, y: 5, fill: color }));
-  byId("overlay-legend").replaceChildren(swatch(OVERLAY_COLORS.structure), `${rows.name[i]} on `, swatch(OVERLAY_COLORS.reference), `${overlay.reference}: ${said}`);
+  const said =
+    overlay.n_matched === overlay.cluster.length
+      ? `RMSD ${formatted("rmsd", overlay.rmsd)} Å`
+      : `${overlay.n_matched} of ${overlay.cluster.length} molecules match`;
+  const swatch = (color) =>
+    svg("svg", { viewBox: "0 0 14 14", class: "sample", "aria-hidden": "true" }, svg("rect", { width: 14, height: 5, y: 5, fill: color }));
+  byId("overlay-legend").replaceChildren(
+    swatch(OVERLAY_COLORS.structure),
+    `${rows.name[i]} on `,
+    swatch(OVERLAY_COLORS.reference),
+    `${overlay.reference}: ${said}`,
+  );
   byId("overlay-legend").hidden = false;
 }
 
@@ -101,9 +118,14 @@ function drawBox(cell, origin, named) {
     const p = along(cell, [x, y, z]);
     return { x: p[0] + origin[0], y: p[1] + origin[1], z: p[2] + origin[2] };
   };
-  const plain = getComputedStyle(document.documentElement).getPropertyValue("--box").trim();
+  const plain = hexOf(getComputedStyle(byId("viewer")).color);
   for (let axis = 0; axis < 3; axis++) {
-    for (const [p, q] of [[0, 0], [0, 1], [1, 0], [1, 1]]) {
+    for (const [p, q] of [
+      [0, 0],
+      [0, 1],
+      [1, 0],
+      [1, 1],
+    ]) {
       const ends = [0, 1].map((t) => corner(...[0, 1, 2].map((k) => (k === axis ? t : k === (axis + 1) % 3 ? p : q))));
       const first = named && p === 0 && q === 0;
       if (first) view.made.addCylinder({ start: ends[0], end: ends[1], radius: 0.06, color: AXIS_COLORS[axis], fromCap: 1, toCap: 1 });
@@ -112,9 +134,23 @@ function drawBox(cell, origin, named) {
     if (named) {
       const steps = [0, 0, 0];
       steps[axis] = 1.06;
-      view.made.addLabel("abc"[axis], { position: corner(...steps), fontColor: AXIS_COLORS[axis], backgroundOpacity: 0, fontSize: 16, bold: true, alignment: "center", inFront: true });
+      view.made.addLabel("abc"[axis], {
+        position: corner(...steps),
+        fontColor: AXIS_COLORS[axis],
+        backgroundOpacity: 0,
+        fontSize: 16,
+        bold: true,
+        alignment: "center",
+        inFront: true,
+      });
     }
   }
+}
+
+/** rgb(1, 2, 3) as 3Dmol takes it. */
+function hexOf(color) {
+  const parts = color.match(/\d+/g).slice(0, 3);
+  return `#${parts.map((x) => Number(x).toString(16).padStart(2, "0")).join("")}`;
 }
 
 /** A first look that shows all three axes, and everything in the frame. */
