@@ -5,6 +5,8 @@ from __future__ import annotations
 import jsonargparse
 from rich.console import Console
 
+from packflow.report.html_page import MAX_LISTED
+
 
 def report_parser() -> jsonargparse.ArgumentParser:
     """Arguments of `packflow report`."""
@@ -16,7 +18,7 @@ def report_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("--reference", type=str, nargs="+", default=[], help="CIF files of known crystals, to lay structures on")
     parser.add_argument("--ranking", type=str, default=None, help="folder of `packflow rank --out`; `ranked` in the store if not given")
     parser.add_argument("--title", type=str, default=None, help="of the page; the name of the molecule if not given")
-    parser.add_argument("--max-structures", type=int, default=5000, help="proposals that are listed, the best first; all are counted")
+    parser.add_argument("--max-structures", type=int, default=MAX_LISTED, help="proposals that are listed, the best first; all are counted")
     return parser
 
 

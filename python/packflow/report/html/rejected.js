@@ -29,10 +29,16 @@ function drawRejected() {
   byId("none-rejected").hidden = lines.length > 0;
 }
 
+/** Choose a structure from far below the view. */
+function lookAt(i) {
+  choose(i);
+  byId("structure").scrollIntoView({ block: "nearest" });
+}
+
 function examplesOf(group, places) {
   const lines = group.examples.map(([name, reason]) => {
     const i = places.get(name);
-    const called = i === undefined ? name : el("button", { type: "button", class: "link", onclick: () => choose(i) }, name);
+    const called = i === undefined ? name : el("button", { type: "button", class: "link", onclick: () => lookAt(i) }, name);
     return el("li", {}, called, el("span", { class: "quiet" }, ` ${reason}`));
   });
   if (group.n > lines.length) lines.push(el("li", { class: "quiet" }, `and ${group.n - lines.length} more`));
