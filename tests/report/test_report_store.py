@@ -14,6 +14,7 @@ from packflow.cli import main
 from packflow.errors import InputError
 from packflow.flow.sampler import Proposal
 from packflow.pipeline.report import report_store
+from packflow.pipeline.report_rows import packed
 from packflow.report.proposals import ProposalFolder
 from packflow.structure import Crystal
 from packflow.structure.cif import read_cif
@@ -171,6 +172,12 @@ def test_what_is_refused(stores, ranked, tmp_path):
     with pytest.raises(InputError, match=r"folder.html is a folder"):
         report_store(stores[0] / "ranked", tmp_path / "folder.html")
     assert not out.exists()
+
+
+def test_coordinates_that_are_not_three_an_atom_are_none():
+    assert packed({"positions": [1.0, 2.0]})["positions"] is None
+    assert packed({"positions": None})["positions"] is None
+    np.testing.assert_array_equal(packed({"positions": [1.0, 2.0, 3.0]})["positions"], [[1, 2, 3]])
 
 
 def test_all_shards_damaged(stores, tmp_path):

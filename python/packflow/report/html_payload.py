@@ -6,7 +6,7 @@ import base64
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from packflow.flow.validity import kinds_of
 from packflow.report.molecule_drawing import atoms_and_bonds, drawing
 from packflow.report.page import REJECTED, STATUSES, Listed, Overlay, Page, Reference
 from packflow.report.ranking import kind_of_reason
+from packflow.structure.full import full_mol
 from packflow.structure.lattice import volume
 
 LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
@@ -71,7 +72,7 @@ def payload(page: Page, max_listed: int) -> tuple[str, str]:
         "problems": page.facts.problems,
         "warnings": page.facts.warnings,
         "statuses": STATUSES,
-        "molecules": [molecule_of(smiles, page, smiles in unusable) for smiles in molecules],
+        "molecules": molecules_of(page, molecules, unusable),
         "columns": columns,
         "rejected": rejected(page, molecules),
         "references": references,
@@ -107,7 +108,7 @@ def problem_of(smiles: str) -> str:
     return ""
 
 
-def columns_of(listed: Sequence[Listed], molecules: Sequence[str], unusable: dict[str, str]) -> tuple[dict[str, list[Any]], bytes]:
+def columns_of(listed: Sequence[Listed], molecules: Sequence[str], unusable: Mapping[str, str]) -> tuple[dict[str, list[Any]], bytes]:
     """Columns of the listed proposals, and the coordinates that `first_atom` points into."""
     place = {smiles: k for k, smiles in enumerate(molecules)}
     columns: dict[str, list[Any]] = defaultdict(list)
@@ -136,10 +137,10 @@ def not_shown(row: Listed) -> str:
     """Why a structure cannot be shown, empty if it can."""
     if row.positions is None or row.lattice is None:
         return "it has no coordinates"
-    about = atoms_and_bonds(row.smiles)
-    per_copy = len(about["elements"]) if row.hydrogens else about["n_heavy"]  # type: ignore[arg-type]
-    if row.positions.shape != (row.n_copies * per_copy, 3):  # type: ignore[operator]
-        return f"it has {len(row.positions)} atoms, its molecules have {row.n_copies * per_copy}"  # type: ignore[operator]
+    mol = full_mol(row.smiles)
+    n_atoms = row.n_copies * (mol.GetNumAtoms() if row.hydrogens else mol.GetNumHeavyAtoms())
+    if row.positions.shape != (n_atoms, 3):
+        return f"it has {len(row.positions)} atoms, its molecules have {n_atoms}"
     if not np.isfinite(row.positions).all():
         return "some of its atoms have no coordinates"
     if not (np.isfinite(row.lattice).all() and float(volume(torch.tensor(row.lattice, dtype=torch.float64))) > 1.0):
@@ -154,30 +155,33 @@ def plain(x: float | int | str | bool | None) -> float | int | str | bool | None
     return x
 
 
-def molecule_of(smiles: str, page: Page, unusable: bool) -> dict[str, Any]:
-    """A molecule: what it is called, its atoms, and what became of its proposals."""
-    statuses = Counter(row.status for row in page.listed if row.smiles == smiles)
-    converged = sum(row.smiles == smiles and row.values.get("converged") == "yes" for row in page.listed)
-    about = {"elements": [], "n_heavy": 0, "bonds": []} if unusable else atoms_and_bonds(smiles)
-    return {
-        "smiles": smiles,
-        "name": page.facts.names.get(smiles, smiles),
-        **about,
-        "drawing": None if unusable else drawing(smiles),
-        "counts": {status: statuses[status] for status in STATUSES},
-        "n_converged": converged,
-    }
+def molecules_of(page: Page, molecules: Sequence[str], unusable: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Molecules: what each is called, its atoms, and what became of its proposals."""
+    statuses = Counter((row.smiles, row.status) for row in page.listed)
+    converged = Counter(row.smiles for row in page.listed if row.values.get("converged") == "yes")
+    nothing: dict[str, Any] = {"elements": [], "n_heavy": 0, "bonds": [], "drawing": None}
+    return [
+        {
+            "smiles": smiles,
+            "name": page.facts.names.get(smiles, smiles),
+            **(nothing if smiles in unusable else {**atoms_and_bonds(smiles), "drawing": drawing(smiles)}),
+            "counts": {status: statuses[smiles, status] for status in STATUSES},
+            "n_converged": converged[smiles],
+        }
+        for smiles in molecules
+    ]
 
 
 def rejected(page: Page, molecules: Sequence[str]) -> list[dict[str, Any]]:
     """Why proposals were rejected, the most frequent reason first, with the names and full reasons of some."""
+    place = {smiles: k for k, smiles in enumerate(molecules)}
     groups: dict[tuple[str, str, str], list[Listed]] = defaultdict(list)
     for row in page.listed:
         if row.status in REJECTED:
             groups[row.smiles, REJECTED[row.status], reason_kind(row)].append(row)
     found = [
         {
-            "molecule": molecules.index(smiles),
+            "molecule": place[smiles],
             "stage": stage,
             "reason": reason,
             "n": len(rows),
@@ -186,7 +190,7 @@ def rejected(page: Page, molecules: Sequence[str]) -> list[dict[str, Any]]:
         for (smiles, stage, reason), rows in groups.items()
     ]
     for (smiles, reason), n in page.facts.replaced.items():
-        found.append({"molecule": molecules.index(smiles), "stage": "replaced by a fresh sample", "reason": reason, "n": n, "examples": []})
+        found.append({"molecule": place[smiles], "stage": "replaced by a fresh sample", "reason": reason, "n": n, "examples": []})
     return sorted(found, key=lambda group: (-group["n"], group["stage"], group["reason"]))
 
 
