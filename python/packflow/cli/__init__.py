@@ -17,6 +17,7 @@ from packflow.cli.prepare import prepare_parser, run_prepare
 from packflow.cli.proxy_check import proxy_check_parser, run_proxy_check
 from packflow.cli.rank import rank_parser, run_rank
 from packflow.cli.relax import relax_parser, run_relax
+from packflow.cli.report import report_parser, run_report
 from packflow.cli.sample import run_sample, sample_parser
 from packflow.errors import InputError
 from packflow.train.__main__ import main as train
@@ -60,6 +61,7 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands.add_subcommand("rank", rank_parser(), help="rank relaxed crystals by energy")
     commands.add_subcommand("predict", predict_parser(), help="all of this for one molecule: sample, relax, rank")
     commands.add_subcommand("export", export_parser(), help="write a store of proposals as CIF, extended XYZ or ASE database")
+    commands.add_subcommand("report", report_parser(), help="show a store as one HTML page that works offline")
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
@@ -70,6 +72,7 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     tools = align_parser.add_subcommands(dest="tool")
     tools.add_subcommand("proxy-check", proxy_check_parser(), help="whether cheap rewards order proposals as costly ones")
     work = {"align": run_align, "sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}
+    work |= {"report": run_report}
     return parser, work | {"metrics": run_metrics, "prepare": run_prepare, "convert": run_convert, "bench-machine": run_bench_machine}
 
 

@@ -53,7 +53,7 @@ def _matched(row: Ranked) -> str:
 
 def reasons_text(rows: Iterable[Ranked]) -> str:
     """Why structures have no rank, by the beginning of the reasons, the most frequent first; empty where all have one or are the same."""
-    reasons = Counter(_kind(row.reason) for row in rows if row.rank is None and not row.duplicate_of)
+    reasons = Counter(kind_of_reason(row.reason) for row in rows if row.rank is None and not row.duplicate_of)
     if not reasons:
         return ""
     listed = [f"{kind} {n}" for kind, n in reasons.most_common(REASONS)]
@@ -61,7 +61,7 @@ def reasons_text(rows: Iterable[Ranked]) -> str:
     return f"{sum(reasons.values())} without a rank: " + ", ".join(listed + ([f"others {others}"] if others else []))
 
 
-def _kind(reason: str) -> str:
+def kind_of_reason(reason: str) -> str:
     """A reason without what is particular about it: what follows a colon or the first number."""
     kind = reason.partition(":")[0].split()
     words = [word for word in kind if not any(c.isdigit() for c in word)] if len(kind) > 1 else kind
