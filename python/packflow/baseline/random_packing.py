@@ -1,0 +1,180 @@
+"""Random packing under symmetry, as Genarris Plain does it: the baseline that knows nothing of energies (paper, section 4.6 and appendix D)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from packflow.baseline.conformer import Conformer, conformer_of
+from packflow.baseline.placements import GroupWays, Placement, compatible_groups
+from packflow.baseline.tries import TRIES_PER_VOLUME, Arrangement, cartesian, find_packing
+from packflow.errors import InputError
+from packflow.structure import Crystal, Template
+from packflow.structure.lattice import cell_from_lattice, lattice_from_cell
+from packflow.structure.packing_volume import packing_volume
+
+# of the random numbers of one set, so that they are not those of its proposals
+ORDER_OF_GROUPS = 0x67726F7570
+
+
+@dataclass(frozen=True)
+class PackingConfig:
+    """How packings are drawn; the defaults are those of the paper's listing 1 where it names one.
+
+    Attributes:
+        scale: Genarris' sr, the share of the sum of two van der Waals radii that atoms of different molecules must be apart.
+        volume_factor: on the volume that Hofmann's atomic volumes give, see `packflow.structure.packing_volume`.
+        max_tries: tries in one space group for one proposal, rounded up to thousands; then another group has its turn.
+        max_groups: groups that are tried for one proposal.
+        max_independent: molecules that symmetry does not relate, see `packflow.baseline.placements.compatible_groups`.
+        space_groups: numbers of the groups to choose from; all if none.
+        n_conformers: shapes that take turns; proposal k has number k modulo this.
+    """
+
+    scale: float = 0.85
+    volume_factor: float = 1.0
+    max_tries: int = 10 * TRIES_PER_VOLUME
+    max_groups: int = 20
+    max_independent: int = 1
+    space_groups: tuple[int, ...] | None = None
+    n_conformers: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        for name in ("scale", "volume_factor"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise InputError(f"{name} must be a positive number, got {value}")
+        for name in ("max_tries", "max_groups", "max_independent", "n_conformers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """One proposal of a baseline.
+
+    crystal:     heavy atoms and cell.
+    index:       its number in the set; with the seed it determines the random numbers, whatever else is generated.
+    seed:        of the set.
+    problem:     why it is no packing: then the crystal is the last try, in which molecules touch; empty if it is one.
+    n_tries:     cells that were tried for it.
+    placement:   its space group and sites.
+    conformer:   the rigid molecule, hydrogens included.
+    arrangement: where the independent molecules are.
+    """
+
+    crystal: Crystal
+    index: int
+    seed: int
+    problem: str
+    n_tries: int
+    placement: Placement
+    conformer: Conformer
+    arrangement: Arrangement
+
+    @property
+    def space_group(self) -> int:
+        """Number of the space group, 1 to 230."""
+        return self.placement.group.number
+
+    @property
+    def z_prime(self) -> Fraction:
+        """Molecules over the order of the group."""
+        return self.placement.z_prime
+
+
+def random_packings(template: Template, n_samples: int = 32, seed: int = 0, config: PackingConfig | None = None) -> list[Packing]:
+    """Draw random packings: space group, sites, cell, orientation and position, until no two molecules touch.
+
+    Every compatible space group has its turn before one has a second, in random order, so that a set is stratified by group as in the
+    paper's appendix D; a proposal whose group cannot be packed goes to another one, drawn at random. Proposal k of a seed does not
+    depend on how many there are.
+
+    Args:
+        template: Molecule and number of copies per unit cell.
+        n_samples: Number of proposals.
+        seed: 0 or more.
+        config: How they are drawn.
+
+    Returns:
+        n_samples packings in the order of their index; one that was not found has a problem.
+
+    Raises:
+        InputError: n_samples is below 1, the seed negative, the molecule cannot be embedded, or no space group holds n_copies of it.
+    """
+    if n_samples < 1:
+        raise InputError(f"n_samples must be at least 1, got {n_samples}")
+    return list(packings_at(template, range(n_samples), seed, config))
+
+
+def packings_at(
+    template: Template, indices: Sequence[int], seed: int = 0, config: PackingConfig | None = None
+) -> Iterator[Packing]:
+    """The packings of some indices, one by one; raises InputError as `random_packings`, now."""
+    config = config or PackingConfig()
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, got {seed}")
+    # the first conformer decides whether there is anything to do
+    ways_of(template, seed, 0, config)
+    return (packing(template, index, seed, config) for index in indices)
+
+
+def ways_of(template: Template, seed: int, number: int, config: PackingConfig) -> tuple[Conformer, tuple[GroupWays, ...]]:
+    """A conformer and the groups that can hold it; raises InputError as `random_packings`."""
+    conformer = conformer_of(template.molecule.smiles, seed, number)
+    return conformer, compatible_groups(conformer, template.n_copies, config.max_independent, config.space_groups)
+
+
+def packing(template: Template, index: int, seed: int, config: PackingConfig) -> Packing:
+    """The packing of one index."""
+    conformer, groups = ways_of(template, seed, index % config.n_conformers, config)
+    generator = generator_of(seed, index)
+    volume = config.volume_factor * template.n_copies * packing_volume(template.molecule)
+    turns = turns_of(groups, seed, index, generator)[: config.max_groups]
+    n_tries = 0
+    for ways in turns:
+        chosen = ways.placements[int(torch.randint(len(ways.placements), (1,), generator=generator))]
+        found, n, fits = find_packing(chosen, conformer, volume, config.scale, config.max_tries, generator)
+        n_tries += n
+        if fits:
+            break
+    tried = f"{len(turns)} of {len(groups)} space groups" if len(groups) > 1 else f"space group {groups[0].group.symbol}"
+    problem = "" if fits else f"no packing without contacts in {n_tries} tries in {tried}"
+    crystal = crystal_of(template, chosen, conformer, found)
+    return Packing(crystal, index, seed, problem, n_tries, chosen, conformer, found)
+
+
+def turns_of(groups: tuple[GroupWays, ...], seed: int, index: int, generator: torch.Generator) -> list[GroupWays]:
+    """The group whose turn a proposal is, then the others in random order."""
+    turn, place = divmod(index, len(groups))
+    first = int(torch.randperm(len(groups), generator=generator_of(seed, turn, ORDER_OF_GROUPS))[place])
+    others = [k for k in torch.randperm(len(groups), generator=generator).tolist() if k != first]
+    return [groups[k] for k in (first, *others)]
+
+
+def generator_of(*key: int) -> torch.Generator:
+    """Source of random numbers of a key."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+
+
+def crystal_of(template: Template, placement: Placement, conformer: Conformer, found: Arrangement) -> Crystal:
+    """The heavy atoms of an arrangement, molecules whole and with their centers in the cell."""
+    positions = all_positions(placement, conformer, found)[:, : conformer.n_heavy]
+    fractional = positions.reshape(-1, 3) @ np.linalg.inv(found.cell)
+    lattice = lattice_from_cell(torch.from_numpy(found.cell))
+    positions = fractional @ cell_from_lattice(lattice).numpy()
+    return Crystal(template, positions - positions.mean(0), lattice.numpy())
+
+
+def all_positions(placement: Placement, conformer: Conformer, found: Arrangement) -> np.ndarray:
+    """Cartesian coordinates of all atoms in the frame of the arrangement's cell, Å. [n_copies, n_full, 3]"""
+    operations, molecule = placement.operations, placement.molecule
+    turns = cartesian(operations[:, :, :3], found.cell[None])[0] @ found.rotations[molecule]
+    centers = np.einsum("kij,kj->ki", operations[:, :, :3], found.centers[molecule]) + operations[:, :, 3]
+    return (centers % 1.0 @ found.cell)[:, None] + conformer.positions @ np.swapaxes(turns, 1, 2)
