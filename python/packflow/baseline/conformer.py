@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -12,7 +13,6 @@ from rdkit.rdBase import BlockLogs
 
 from packflow.baseline.point_symmetry import PointSymmetry, point_symmetry
 from packflow.errors import InputError
-from packflow.structure import Molecule
 from packflow.structure.full import full_mol
 
 # Å, van der Waals: Bondi 1964 (J. Phys. Chem. 68, 441); hydrogen, boron and arsenic as in Mantina et al. 2009 (J. Phys. Chem. A 113, 5806)
@@ -23,18 +23,20 @@ MAX_ATTEMPTS = 50
 MAX_SEED = 2**31 - 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Conformer:
     """One shape of a molecule, centered at the mean of all its atoms.
 
-    positions: [n_full, 3] float64, Å; heavy atoms in the order of the molecule, then hydrogens, as `packflow.structure.full.full_mol`.
-    radii:     [n_full] float64, van der Waals, Å.
-    n_heavy:   number of heavy atoms.
-    symmetry:  what brings it to itself.
-    chiral:    whether its mirror image is another molecule, by the stereochemistry that the SMILES states.
+    positions:      [n_full, 3] float64, Å; heavy atoms in the order of the molecule, then hydrogens, as `packflow.structure.full.full_mol`.
+    atomic_numbers: [n_full] int64.
+    radii:          [n_full] float64, van der Waals, Å.
+    n_heavy:        number of heavy atoms.
+    symmetry:       what brings it to itself.
+    chiral:         whether its mirror image is another molecule, by the stereochemistry that the SMILES states.
     """
 
     positions: np.ndarray
+    atomic_numbers: np.ndarray
     radii: np.ndarray
     n_heavy: int
     symmetry: PointSymmetry
@@ -56,20 +58,24 @@ def conformer_of(smiles: str, seed: int, number: int = 0) -> Conformer:
         InputError: RDKit cannot embed the molecule, or as `Molecule.from_smiles`.
     """
     mol = Chem.Mol(full_mol(smiles))
-    parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % MAX_SEED
-    parameters.maxIterations = MAX_ATTEMPTS
-    with BlockLogs():
-        failed = rdDistGeom.EmbedMolecule(mol, parameters) < 0
-        if failed:
-            parameters.useRandomCoords = True
-            failed = rdDistGeom.EmbedMolecule(mol, parameters) < 0
-    if failed:
+    if not embed(mol, int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % MAX_SEED):
         raise InputError(f"SMILES {smiles!r} cannot be embedded: RDKit's ETKDG finds no conformer, check its rings and stereochemistry")
     numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
     positions = mol.GetConformer().GetPositions()
     positions, symmetry = point_symmetry(mol, positions - positions.mean(0))
-    return Conformer(positions, np.array([VDW_RADII[z] for z in numbers.tolist()]), int((numbers > 1).sum()), symmetry, is_chiral(smiles))
+    radii = np.array([VDW_RADII[z] for z in numbers.tolist()])
+    return Conformer(positions, numbers, radii, int((numbers > 1).sum()), symmetry, is_chiral(smiles))
+
+
+def embed(mol: Chem.Mol, seed: int) -> bool:
+    """Add a conformer to a molecule; random coordinates are the second start. Whether one was found."""
+    parameters: Any = rdDistGeom.ETKDGv3()
+    parameters.randomSeed, parameters.maxIterations = seed, MAX_ATTEMPTS
+    with BlockLogs():
+        for parameters.useRandomCoords in (False, True):
+            if rdDistGeom.EmbedMolecule(mol, parameters) >= 0:
+                return True
+    return False
 
 
 def is_chiral(smiles: str) -> bool:
@@ -78,9 +84,6 @@ def is_chiral(smiles: str) -> bool:
     mirrored = Chem.Mol(mol)
     for atom in mirrored.GetAtoms():
         atom.InvertChirality()
-    return bool(Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(mirrored))) != Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(mol))))
-
-
-def check_molecule(molecule: Molecule, seed: int) -> None:
-    """Refuse a molecule that cannot be embedded, before any work; raises InputError as `conformer_of`."""
-    conformer_of(molecule.smiles, seed)
+    return bool(
+        Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(mirrored))) != Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(mol)))
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -19,16 +20,18 @@ from packflow.errors import InputError
 MAX_WAYS = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Placement:
     """Sites of a space group that hold all molecules of a cell, one independent molecule each.
 
     group: the space group.
     sites: of the independent molecules, those of the highest multiplicity first.
+    maps:  for each site the operation of the molecule's point symmetry that each of the site's is to be, see `embeddings`.
     """
 
     group: SpaceGroup
     sites: tuple[Site, ...]
+    maps: tuple[np.ndarray, ...]
 
     @property
     def z_prime(self) -> Fraction:
@@ -48,10 +51,14 @@ class Placement:
 
 @dataclass(frozen=True)
 class GroupWays:
-    """A space group and all placements of so many molecules in it."""
+    """A space group and all choices of its sites for so many molecules.
+
+    group:      the space group.
+    placements: sites of the independent molecules.
+    """
 
     group: SpaceGroup
-    placements: tuple[Placement, ...]
+    placements: tuple[tuple[Site, ...], ...]
 
 
 def compatible_groups(
@@ -93,20 +100,15 @@ def compatible_groups(
     raise InputError(f"n_copies must be compatible with {names}{chiral}, got {n_copies}; numbers {list(numbers)[:8]}")
 
 
-def placements_in(group: SpaceGroup, symmetry: PointSymmetry, n_copies: int, max_independent: int) -> list[Placement]:
-    """All placements in a group, MAX_WAYS at most."""
+def placements_in(group: SpaceGroup, symmetry: PointSymmetry, n_copies: int, max_independent: int) -> list[tuple[Site, ...]]:
+    """All choices of sites in a group, MAX_WAYS at most."""
     sizes = [group.order // s for s in range(symmetry.order, 0, -1) if group.order % s == 0 and symmetry.order % s == 0]
     sites: list[Site] = []
     for size in sizes:
         if size <= n_copies and n_copies <= max_independent * group.order:
             sites += [s for s in sites_of(group.number, size) if len(s.symmetry) == 1 or embeddings(s.symmetry[:, :, :3], symmetry)]
     sites.sort(key=lambda site: -site.n_copies)
-    ways = []
-    for chosen in _sums(sites, n_copies, max_independent, 0):
-        ways.append(Placement(group, chosen))
-        if len(ways) == MAX_WAYS:
-            break
-    return ways
+    return list(islice(_sums(sites, n_copies, max_independent, 0), MAX_WAYS))
 
 
 def _sums(sites: list[Site], n_copies: int, n_left: int, start: int) -> Iterator[tuple[Site, ...]]:

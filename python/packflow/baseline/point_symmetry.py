@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from rdkit import Chem
 
 # Å: how far an operation may miss an atom. ETKDG does not make symmetric conformers exactly so.
 TOLERANCE = 0.2
-# automorphisms that are looked at; molecules with more have many like groups that turn, and rarely more symmetry in a crystal than these show
+# automorphisms that are looked at; molecules with more have many like groups that turn, and rarely more symmetry than these show
 MAX_AUTOMORPHISMS = 2000
 N_REFINEMENTS = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PointSymmetry:
     """A finite group of rotations and reflections about the origin, the identity first.
 
@@ -88,7 +89,7 @@ def product_table(found: list[tuple[np.ndarray, int]]) -> np.ndarray | None:
     return table
 
 
-def embeddings(site: np.ndarray, symmetry: PointSymmetry) -> list[np.ndarray]:
+def embeddings(site: np.ndarray, symmetry: PointSymmetry) -> tuple[np.ndarray, ...]:
     """All ways in which the symmetry of a site can be part of that of a molecule: homomorphisms that keep traces.
 
     Args:
@@ -98,13 +99,20 @@ def embeddings(site: np.ndarray, symmetry: PointSymmetry) -> list[np.ndarray]:
     Returns:
         For each way, the operation of the molecule for each of the site. [order of the site] int64
     """
+    return _embeddings(np.rint(site).astype(np.int8).tobytes(), symmetry)
+
+
+@lru_cache(maxsize=1024)
+def _embeddings(key: bytes, symmetry: PointSymmetry) -> tuple[np.ndarray, ...]:
+    """As `embeddings`; a symmetry is known by its identity, since conformers are kept."""
+    site = np.frombuffer(key, dtype=np.int8).reshape(-1, 3, 3).astype(np.int64)
     if symmetry.order % len(site):
-        return []
+        return ()
     table = matrix_table(site)
     traces = np.trace(symmetry.operations, axis1=1, axis2=2)
     wanted = np.trace(site, axis1=1, axis2=2)
     candidates = [np.flatnonzero(np.abs(traces - trace) < 0.1) for trace in wanted]
-    return [images for images in _extended(table, symmetry.table, candidates, np.full(len(site), -1))]
+    return tuple(_extended(table, symmetry.table, candidates, np.full(len(site), -1)))
 
 
 def matrix_table(matrices: np.ndarray) -> np.ndarray:

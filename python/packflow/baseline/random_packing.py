@@ -1,4 +1,4 @@
-"""Random packing under symmetry, as Genarris Plain does it: the baseline that knows nothing of energies (paper, section 4.6 and appendix D)."""
+"""Random packing under symmetry, as Genarris Plain does it (paper, section 4.6 and appendix D)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from packflow.baseline.conformer import Conformer, conformer_of
+from packflow.baseline.genuine import genuine_placement, has_symmetry_of_group
 from packflow.baseline.placements import GroupWays, Placement, compatible_groups
-from packflow.baseline.tries import TRIES_PER_VOLUME, Arrangement, cartesian, find_packing
+from packflow.baseline.tries import TRIES_PER_VOLUME, Arrangement, all_positions, find_packing
 from packflow.errors import InputError
 from packflow.structure import Crystal, Template
 from packflow.structure.lattice import cell_from_lattice, lattice_from_cell
@@ -29,6 +31,8 @@ class PackingConfig:
     Attributes:
         scale: Genarris' sr, the share of the sum of two van der Waals radii that atoms of different molecules must be apart.
         volume_factor: on the volume that Hofmann's atomic volumes give, see `packflow.structure.packing_volume`.
+        growth: share by which the mean volume grows after each thousand tries in vain, so that groups that pack badly give loose packings
+            rather than none; 0 as Genarris.
         max_tries: tries in one space group for one proposal, rounded up to thousands; then another group has its turn.
         max_groups: groups that are tried for one proposal.
         max_independent: molecules that symmetry does not relate, see `packflow.baseline.placements.compatible_groups`.
@@ -38,8 +42,9 @@ class PackingConfig:
 
     scale: float = 0.85
     volume_factor: float = 1.0
-    max_tries: int = 10 * TRIES_PER_VOLUME
-    max_groups: int = 20
+    growth: float = 0.05
+    max_tries: int = 20 * TRIES_PER_VOLUME
+    max_groups: int = 10
     max_independent: int = 1
     space_groups: tuple[int, ...] | None = None
     n_conformers: int = 1
@@ -50,6 +55,8 @@ class PackingConfig:
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise InputError(f"{name} must be a positive number, got {value}")
+        if not 0 <= self.growth < math.inf:
+            raise InputError(f"growth must be 0 or more, got {self.growth}")
         for name in ("max_tries", "max_groups", "max_independent", "n_conformers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -113,9 +120,7 @@ def random_packings(template: Template, n_samples: int = 32, seed: int = 0, conf
     return list(packings_at(template, range(n_samples), seed, config))
 
 
-def packings_at(
-    template: Template, indices: Sequence[int], seed: int = 0, config: PackingConfig | None = None
-) -> Iterator[Packing]:
+def packings_at(template: Template, indices: Sequence[int], seed: int = 0, config: PackingConfig | None = None) -> Iterator[Packing]:
     """The packings of some indices, one by one; raises InputError as `random_packings`, now."""
     config = config or PackingConfig()
     if seed < 0:
@@ -127,8 +132,15 @@ def packings_at(
 
 def ways_of(template: Template, seed: int, number: int, config: PackingConfig) -> tuple[Conformer, tuple[GroupWays, ...]]:
     """A conformer and the groups that can hold it; raises InputError as `random_packings`."""
-    conformer = conformer_of(template.molecule.smiles, seed, number)
-    return conformer, compatible_groups(conformer, template.n_copies, config.max_independent, config.space_groups)
+    return _ways_of(template.molecule.smiles, template.n_copies, seed, number, config.max_independent, config.space_groups)
+
+
+@lru_cache(maxsize=64)
+def _ways_of(
+    smiles: str, n_copies: int, seed: int, number: int, max_independent: int, space_groups: tuple[int, ...] | None
+) -> tuple[Conformer, tuple[GroupWays, ...]]:
+    conformer = conformer_of(smiles, seed, number)
+    return conformer, compatible_groups(conformer, n_copies, max_independent, space_groups)
 
 
 def packing(template: Template, index: int, seed: int, config: PackingConfig) -> Packing:
@@ -136,18 +148,25 @@ def packing(template: Template, index: int, seed: int, config: PackingConfig) ->
     conformer, groups = ways_of(template, seed, index % config.n_conformers, config)
     generator = generator_of(seed, index)
     volume = config.volume_factor * template.n_copies * packing_volume(template.molecule)
-    turns = turns_of(groups, seed, index, generator)[: config.max_groups]
-    n_tries = 0
-    for ways in turns:
-        chosen = ways.placements[int(torch.randint(len(ways.placements), (1,), generator=generator))]
-        found, n, fits = find_packing(chosen, conformer, volume, config.scale, config.max_tries, generator)
-        n_tries += n
-        if fits:
+    n_tries = n_groups = 0
+    for ways in turns_of(groups, seed, index, generator):
+        placement = genuine_placement(ways, conformer, generator)
+        if placement is None:
+            continue
+        found, n, fits = find_packing(placement, conformer, volume, config.scale, config.growth, config.max_tries, generator)
+        n_tries, n_groups = n_tries + n, n_groups + 1
+        # a symmetric molecule can be where symmetry is higher by chance
+        fits = fits and (conformer.symmetry.order == 1 or has_symmetry_of_group(placement, conformer, found))
+        if fits or n_groups == config.max_groups:
             break
-    tried = f"{len(turns)} of {len(groups)} space groups" if len(groups) > 1 else f"space group {groups[0].group.symbol}"
+    if not n_groups or placement is None:
+        raise InputError(
+            f"n_copies must be compatible with a space group, got {template.n_copies}, which fits groups of more symmetry only"
+        )
+    tried = f"{n_groups} of {len(groups)} space groups" if len(groups) > 1 else f"space group {placement.group.symbol}"
     problem = "" if fits else f"no packing without contacts in {n_tries} tries in {tried}"
-    crystal = crystal_of(template, chosen, conformer, found)
-    return Packing(crystal, index, seed, problem, n_tries, chosen, conformer, found)
+    crystal = crystal_of(template, placement, conformer, found)
+    return Packing(crystal, index, seed, problem, n_tries, placement, conformer, found)
 
 
 def turns_of(groups: tuple[GroupWays, ...], seed: int, index: int, generator: torch.Generator) -> list[GroupWays]:
@@ -170,11 +189,3 @@ def crystal_of(template: Template, placement: Placement, conformer: Conformer, f
     lattice = lattice_from_cell(torch.from_numpy(found.cell))
     positions = fractional @ cell_from_lattice(lattice).numpy()
     return Crystal(template, positions - positions.mean(0), lattice.numpy())
-
-
-def all_positions(placement: Placement, conformer: Conformer, found: Arrangement) -> np.ndarray:
-    """Cartesian coordinates of all atoms in the frame of the arrangement's cell, Å. [n_copies, n_full, 3]"""
-    operations, molecule = placement.operations, placement.molecule
-    turns = cartesian(operations[:, :, :3], found.cell[None])[0] @ found.rotations[molecule]
-    centers = np.einsum("kij,kj->ki", operations[:, :, :3], found.centers[molecule]) + operations[:, :, 3]
-    return (centers % 1.0 @ found.cell)[:, None] + conformer.positions @ np.swapaxes(turns, 1, 2)

@@ -11,7 +11,7 @@ import numpy as np
 from packflow.baseline.space_groups import DENOMINATOR, SpaceGroup, space_group
 
 # coordinates of special positions are fractions of 24, and so are some points of every line and plane of them that lie on nothing else
-GRID = np.array(list(product(range(DENOMINATOR), repeat=3)), dtype=np.int16)
+GRID = np.array(list(product(range(DENOMINATOR), repeat=3)), dtype=np.int64)
 NEAR_CELLS = DENOMINATOR * np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.int64)
 
 
@@ -55,8 +55,7 @@ def sites_of(number: int, n_copies: int) -> tuple[Site, ...]:
         return (Site(np.eye(3, 4)[None], group.operations()),)
     if group.order % n_copies:
         return ()
-    kept = stabilizer_sizes(group) == group.order // n_copies
-    waiting = GRID[kept].astype(np.int64)
+    waiting = GRID[stabilizer_sizes(number) == group.order // n_copies]
     sites = []
     while len(waiting):
         site = site_at(group, waiting[0])
@@ -65,13 +64,20 @@ def sites_of(number: int, n_copies: int) -> tuple[Site, ...]:
     return tuple(sites)
 
 
-def stabilizer_sizes(group: SpaceGroup) -> np.ndarray:
+@lru_cache(maxsize=256)
+def stabilizer_sizes(number: int) -> np.ndarray:
     """How many operations of a group keep each point of GRID, up to lattice translations. [n_points]"""
-    sizes = np.zeros(len(GRID), dtype=np.int64)
-    for rotation, shift in zip(group.rotations.astype(np.int16), group.shifts.astype(np.int16), strict=True):
-        moved = GRID @ (rotation - np.eye(3, dtype=np.int16)).T + shift
-        sizes += (moved % DENOMINATOR == 0).all(1)
-    return sizes
+    group = space_group(number)
+    x, y, z = np.ogrid[:DENOMINATOR, :DENOMINATOR, :DENOMINATOR]
+    sizes = np.zeros((DENOMINATOR,) * 3, dtype=np.int64)
+    for rotation, shift in zip(group.rotations - np.eye(3, dtype=np.int64), group.shifts, strict=True):
+        keeps = np.ones((1, 1, 1), dtype=bool)
+        for (along_x, along_y, along_z), offset in zip(rotation.tolist(), shift.tolist(), strict=True):
+            # only the axes that matter are spread out
+            terms = [n * axis for n, axis in ((along_x, x), (along_y, y), (along_z, z)) if n]
+            keeps = keeps & (sum(terms, np.full((1, 1, 1), offset)) % DENOMINATOR == 0)
+        sizes += keeps
+    return sizes.ravel()
 
 
 def site_at(group: SpaceGroup, point: np.ndarray) -> Site:
@@ -87,14 +93,18 @@ def site_at(group: SpaceGroup, point: np.ndarray) -> Site:
 def belongs(group: SpaceGroup, site: Site, points: np.ndarray) -> np.ndarray:
     """Which points, in 24ths, symmetry brings to a site of the same order. [n_points, 3] -> [n_points] bool"""
     found = np.zeros(len(points), dtype=bool)
-    rotation, shift = site.symmetry[:, :, :3], np.rint(DENOMINATOR * site.symmetry[:, :, 3]).astype(np.int64)
-    differences = np.rint(rotation).astype(np.int64) - np.eye(3, dtype=np.int64)
+    # W x + w = x with the very w of the site, for an image in one of the near cells; whole numbers, exact as floats
+    differences = (site.symmetry[:, :, :3] - np.eye(3)).reshape(-1, 3)
+    wanted = -np.rint(DENOMINATOR * site.symmetry[:, :, 3]).ravel()
+    near = differences @ NEAR_CELLS.T - wanted[:, None]  # [3 n_symmetry, n_cells]
     for turn, move in zip(group.rotations, group.shifts, strict=True):
-        images = (points[~found] @ turn.T + move) % DENOMINATOR
-        # whether W x + w = x, with the very w of the site, for the image in one of the near cells
-        at = images[:, None] + NEAR_CELLS
-        kept = (np.einsum("hij,pcj->phci", differences, at) == -shift[:, None]).all((1, 3)).any(1)
-        found[np.flatnonzero(~found)[kept]] = True
+        waiting = np.flatnonzero(~found)
+        images = (points[waiting] @ turn.T + move) % DENOMINATOR
+        at = differences @ images.T
+        kept = np.zeros(len(waiting), dtype=bool)
+        for cell in near.T:
+            kept |= (at == -cell[:, None]).all(0)
+        found[waiting[kept]] = True
         if found.all():
             break
     return found

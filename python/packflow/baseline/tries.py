@@ -10,7 +10,6 @@ import torch
 from packflow.baseline.conformer import Conformer
 from packflow.baseline.lattices import N_NUMBERS, random_cells
 from packflow.baseline.placements import Placement
-from packflow.baseline.point_symmetry import embeddings
 from packflow.ops import first_fit
 
 # tries made at once, within one volume: few first, since some groups are easy
@@ -53,7 +52,13 @@ class Arrangement:
 
 
 def find_packing(
-    placement: Placement, conformer: Conformer, volume: float, scale: float, max_tries: int, generator: torch.Generator
+    placement: Placement,
+    conformer: Conformer,
+    volume: float,
+    scale: float,
+    growth: float,
+    max_tries: int,
+    generator: torch.Generator,
 ) -> tuple[Arrangement, int, bool]:
     """Try until no two molecules touch, as Genarris does: each volume is tried a thousand times, then another is drawn.
 
@@ -62,6 +67,7 @@ def find_packing(
         conformer: The rigid molecule.
         volume: Mean of the cell's volume, Å3.
         scale: Share of the sum of two van der Waals radii that atoms of different molecules must be apart.
+        growth: Share, times the number of independent molecules, by which the mean volume grows with each volume that was tried in vain.
         max_tries: At most; whole volumes are tried.
         generator: Of all random numbers.
 
@@ -70,42 +76,39 @@ def find_packing(
     """
     radii = scale * conformer.radii
     fixed = [torch.from_numpy(x) for x in (conformer.positions, radii, placement.operations, placement.molecule)]
-    maps = [embeddings(site.symmetry[:, :, :3], conformer.symmetry) for site in placement.sites]
     n_tries = 0
     while True:
         deviation = torch.randn(1, generator=generator, dtype=torch.float64).item()
-        size = volume * max(0.5, 1.0 + VOLUME_DEVIATION * deviation)
+        grown = (1.0 + growth * len(placement.sites)) ** (n_tries // TRIES_PER_VOLUME)
+        size = volume * grown * max(0.5, 1.0 + VOLUME_DEVIATION * deviation)
         for n in BLOCKS:
-            tries, places = make_tries(placement, conformer, maps, size, n, generator)
+            tries, places = make_tries(placement, conformer, size, n, generator)
             # a cell thinner than the thinnest atom cannot hold it, and has very many images near
-            roomy = heights(tries.cells).min(1) > 2 * radii.min()
+            roomy = np.diagonal(tries.cells, axis1=1, axis2=2).min(1) > 2 * radii.min()
             tries, places = some(tries, roomy), places[roomy]
             found = first_fit(*(torch.from_numpy(x) for x in (tries.cells, tries.rotations, tries.centers)), *fixed)
             if found >= 0:
                 return arrangement(tries, found), n_tries + int(places[found]) + 1, True
             n_tries += n
         if n_tries >= max_tries:
-            last, _ = make_tries(placement, conformer, maps, size, max(BLOCKS), generator)
+            last, _ = make_tries(placement, conformer, size, max(BLOCKS), generator)
             return arrangement(last, 0), n_tries, False
 
 
-def make_tries(
-    placement: Placement, conformer: Conformer, maps: list[list[np.ndarray]], volume: float, n: int, generator: torch.Generator
-) -> tuple[Tries, np.ndarray]:
+def make_tries(placement: Placement, conformer: Conformer, volume: float, n: int, generator: torch.Generator) -> tuple[Tries, np.ndarray]:
     """Up to n tries of one volume: those whose random numbers give a cell, and which of the n they are."""
     sites = placement.sites
     normal = torch.randn(n, N_NUMBERS + 4 * len(sites), generator=generator, dtype=torch.float64).numpy()
-    uniform = torch.rand(n, 4 * len(sites), generator=generator, dtype=torch.float64).numpy()
+    uniform = torch.rand(n, 3 * len(sites), generator=generator, dtype=torch.float64).numpy()
     cells, good = random_cells(placement.group.system, volume, normal[:, :N_NUMBERS])
     cells, normal, uniform = cells[good], normal[good], uniform[good]
     quaternions = normal[:, N_NUMBERS:].reshape(len(cells), len(sites), 4)
-    uniform = uniform.reshape(len(cells), len(sites), 4)
+    uniform = uniform.reshape(len(cells), len(sites), 3)
     rotations = rotations_of(quaternions)
-    centers = np.stack([site.project(uniform[:, k, :3]) for k, site in enumerate(sites)], 1)
+    centers = np.stack([site.project(uniform[:, k]) for k, site in enumerate(sites)], 1)
     for k, site in enumerate(sites):
         if len(site.symmetry) > 1:
-            choice = (uniform[:, k, 3] * len(maps[k])).astype(np.int64)
-            images = conformer.symmetry.operations[np.array(maps[k])[choice]]
+            images = conformer.symmetry.operations[placement.maps[k]]
             rotations[:, k] = aligned(rotations[:, k], cartesian(site.symmetry[:, :, :3], cells), images)
     return Tries(cells, rotations, centers), np.flatnonzero(good)
 
@@ -136,17 +139,12 @@ def aligned(rotations: np.ndarray, site: np.ndarray, images: np.ndarray) -> np.n
     Args:
         rotations: [n, 3, 3]
         site: Operations C of the site, Cartesian. [n, m, 3, 3]
-        images: Operations M of the molecule that are to be those of the site. [n, m, 3, 3]
+        images: Operations M of the molecule that are to be those of the site. [m, 3, 3]
     """
     mean = (site @ rotations[:, None] @ np.swapaxes(images, -1, -2)).mean(1)
     left, _, right = np.linalg.svd(mean)
     turned = left @ right
     return turned * np.sign(np.linalg.det(turned))[:, None, None]
-
-
-def heights(cells: np.ndarray) -> np.ndarray:
-    """Distances between opposite faces, Å. [n, 3, 3] -> [n, 3]"""
-    return 1.0 / np.linalg.norm(np.linalg.inv(cells), axis=1)
 
 
 def some(tries: Tries, kept: np.ndarray) -> Tries:
@@ -157,3 +155,11 @@ def some(tries: Tries, kept: np.ndarray) -> Tries:
 def arrangement(tries: Tries, number: int) -> Arrangement:
     """One of the tries."""
     return Arrangement(tries.cells[number], tries.rotations[number], tries.centers[number])
+
+
+def all_positions(placement: Placement, conformer: Conformer, found: Arrangement) -> np.ndarray:
+    """Cartesian coordinates of all atoms in the frame of the arrangement's cell, Å. [n_copies, n_full, 3]"""
+    operations, molecule = placement.operations, placement.molecule
+    turns = cartesian(operations[:, :, :3], found.cell[None])[0] @ found.rotations[molecule]
+    centers = np.einsum("kij,kj->ki", operations[:, :, :3], found.centers[molecule]) + operations[:, :, 3]
+    return (centers % 1.0 @ found.cell)[:, None] + conformer.positions @ np.swapaxes(turns, 1, 2)

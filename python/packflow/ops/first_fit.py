@@ -53,26 +53,26 @@ def first_fit(
             raise ValueError(f"{name} must be finite, got NaN or infinity")
     if not (radii > 0).all() or not radii.isfinite().all():
         raise ValueError(f"radii must be positive and finite, got {radii.tolist()}")
-    if n_tries and not (torch.linalg.det(cell) > 0).all():
+    if not ((cell[:, 0] * torch.linalg.cross(cell[:, 1], cell[:, 2])).sum(1) > 0).all():
         raise ValueError("cell must be right-handed with a volume, got one that is not")
     return _launch(cell, rotation, center, shape, radii, operations, molecule)
 
 
 def _check_copies(operations: Tensor, molecule: Tensor, n_molecules: int) -> None:
     """Refuse copies that are not grouped by molecule with the molecule itself first."""
-    if molecule.unique().tolist() != list(range(n_molecules)) or (molecule.diff() < 0).any():
-        raise ValueError(f"molecule must ascend from 0 to {n_molecules - 1} without gaps, got {molecule.tolist()}")
-    starts = torch.searchsorted(molecule, torch.arange(n_molecules, dtype=torch.int32))
-    if not torch.equal(operations[starts], torch.eye(3, 4, dtype=torch.float64).expand(n_molecules, 3, 4)):
+    of_copy = molecule.tolist()
+    if of_copy != sorted(of_copy) or set(of_copy) != set(range(n_molecules)):
+        raise ValueError(f"molecule must ascend from 0 to {n_molecules - 1} without gaps, got {of_copy}")
+    starts = [of_copy.index(m) for m in range(n_molecules)]
+    if not (operations[starts] == torch.eye(3, 4, dtype=torch.float64)).all():
         raise ValueError("operations must begin with the identity for each molecule, got another one")
 
 
-def _launch(
-    cell: Tensor, rotation: Tensor, center: Tensor, shape: Tensor, radii: Tensor, operations: Tensor, molecule: Tensor
-) -> int:
+def _launch(cell: Tensor, rotation: Tensor, center: Tensor, shape: Tensor, radii: Tensor, operations: Tensor, molecule: Tensor) -> int:
     """Without checks."""
-    tries = [x.contiguous() for x in (cell, rotation, center)]
-    fixed = [x.contiguous() for x in (shape, radii, operations, molecule)]
-    at = [x.data_ptr() for x in (*tries, *fixed)]
-    of_copies = (at[5], at[6], len(operations), rotation.shape[1])
-    return int(_C.first_fit_cpu((*at[:3], len(cell)), (*at[3:5], len(shape)), of_copies, torch.get_num_threads()))
+    cell, rotation, center, shape, radii, operations, molecule = (
+        x.contiguous() for x in (cell, rotation, center, shape, radii, operations, molecule)
+    )
+    tries = cell.data_ptr(), rotation.data_ptr(), center.data_ptr(), len(cell)
+    copies = operations.data_ptr(), molecule.data_ptr(), len(operations), rotation.shape[1]
+    return int(_C.first_fit_cpu(tries, (shape.data_ptr(), radii.data_ptr(), len(shape)), copies, torch.get_num_threads()))

@@ -1,0 +1,6 @@
+"""What PackFlow is compared with: random packing under symmetry and Rigid Press, after Genarris (paper, section 4.6)."""
+
+from packflow.baseline.random_packing import Packing, PackingConfig, random_packings
+from packflow.baseline.shortlist import shortlist
+
+__all__ = ["Packing", "PackingConfig", "random_packings", "shortlist"]
