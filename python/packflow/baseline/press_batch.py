@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,14 +104,8 @@ def cross_matrices(axes: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))], -2)
 
 
-def press_batch(packings: Sequence[Packing], isotropic: bool) -> PressBatch:
-    """Packings as a batch.
-
-    Args:
-        packings: At least one.
-        isotropic: Whether a cell keeps its shape.
-    """
-    parts = [one_packing(packing, isotropic) for packing in packings]
+def press_batch(parts: Sequence[Mapping[str, np.ndarray]]) -> PressBatch:
+    """A batch of at least one packing, from `press_part` of each."""
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     n_molecules = [len(part["center"]) for part in parts]
     n_copies = [len(part["operations"]) for part in parts]
@@ -123,8 +117,13 @@ def press_batch(packings: Sequence[Packing], isotropic: bool) -> PressBatch:
     return PressBatch(**tensors, of_packing=of_packing, atom_ptr=torch.tensor(np.cumsum([0, *n_atoms]), dtype=torch.int32))
 
 
-def one_packing(packing: Packing, isotropic: bool) -> dict[str, np.ndarray]:
-    """What a batch holds of one packing; molecules and copies counted from 0."""
+def press_part(packing: Packing, isotropic: bool) -> dict[str, np.ndarray]:
+    """What a batch holds of one packing, molecules and copies counted from 0.
+
+    Args:
+        packing: Without a problem.
+        isotropic: Whether the cell keeps its shape.
+    """
     placement, conformer, found = packing.placement, packing.conformer, packing.arrangement
     n_copies, n_full = len(placement.operations), len(conformer.positions)
     linear = cartesian(placement.operations[:, :, :3], found.cell[None])[0]

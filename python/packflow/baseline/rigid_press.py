@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from packflow.baseline.bfgs import minimize
-from packflow.baseline.press_batch import PressBatch, press_batch
+from packflow.baseline.press_batch import PressBatch, press_batch, press_part
 from packflow.baseline.random_packing import Packing, crystal_of
 from packflow.errors import InputError
 from packflow.ops import neighbors
@@ -81,16 +81,17 @@ def rigid_press(packings: Sequence[Packing], config: PressConfig | None = None) 
 
 def press(packings: Sequence[Packing], config: PressConfig) -> list[Packing]:
     """Compress packings as one batch."""
-    batches: dict[tuple[int, ...], PressBatch] = {}
+    parts = [press_part(packing, config.isotropic) for packing in packings]
+    everything = press_batch(parts)
+    last: dict[tuple[int, ...], PressBatch] = {}
 
     def function(freedoms: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         key = tuple(rows.tolist())
-        if key not in batches:
-            batches.clear()
-            batches[key] = press_batch([packings[k] for k in key], config.isotropic)
-        return energy_and_gradient(batches[key], freedoms[:, : batches[key].n_freedoms], config, freedoms.shape[1])
+        if key not in last:
+            last.clear()
+            last[key] = press_batch([parts[k] for k in key])
+        return energy_and_gradient(last[key], freedoms, config)
 
-    everything = press_batch(packings, config.isotropic)
     start = torch.zeros(len(packings), everything.n_freedoms, dtype=torch.float64)
     touching = (~function(start, torch.arange(len(packings)))[0].isfinite()).nonzero()[:, 0]
     if len(touching):
@@ -103,12 +104,11 @@ def press(packings: Sequence[Packing], config: PressConfig) -> list[Packing]:
     ]
 
 
-def energy_and_gradient(batch: PressBatch, freedoms: Tensor, config: PressConfig, width: int) -> tuple[Tensor, Tensor]:
-    """Energy per molecule, Å3, infinite where atoms are behind the wall; gradients padded to `width`. [n], [n, width]"""
+def energy_and_gradient(batch: PressBatch, freedoms: Tensor, config: PressConfig) -> tuple[Tensor, Tensor]:
+    """Energy per molecule, Å3, infinite where atoms are behind the wall, and its gradient. [n], [n, n_freedoms]"""
     variables = freedoms.detach().requires_grad_()
     energy, finite = energies(batch, variables, config)
     (gradient,) = torch.autograd.grad(energy.sum(), variables)
-    gradient = torch.nn.functional.pad(gradient, (0, width - gradient.shape[1]))
     return energy.detach().where(finite, math.inf), gradient.where(finite[:, None], 0.0)
 
 
