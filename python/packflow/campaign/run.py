@@ -12,7 +12,7 @@ from packflow.campaign.job import Job
 from packflow.campaign.plan import Unit
 from packflow.campaign.shard import Result, Sampling, sample_unit
 from packflow.campaign.store import Store, open_store
-from packflow.campaign.work import Done, Engine, carried_on
+from packflow.campaign.work import Done, Executor, carried_on
 from packflow.flow.acceptance import Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
@@ -55,12 +55,12 @@ def run(
     config: SampleConfig | None = None,
     seed: int = 0,
     max_atoms: int | None = None,
-    engine: Engine | None = None,
+    executor: Executor | None = None,
     checks: Checks | None = None,
 ) -> Iterator[Result]:
     """Sample all jobs into a store and yield what was written, or go on where an earlier call was cut off.
 
-    Proposals do not depend on where it was cut, on max_atoms or on the engine, but for rounding.
+    Proposals do not depend on where it was cut, on max_atoms or on the executor, but for rounding.
 
     Args:
         model: From `packflow.load`, on the device where the work is to be done.
@@ -69,7 +69,7 @@ def run(
         config: How the flow is integrated.
         seed: Of all jobs; proposal k of a job is made from the noise of (seed, k), as by `packflow.sample`.
         max_atoms: Atoms sampled at once; None as for `packflow.sample`.
-        engine: `here`, or one of `processes` and `cluster` with `functools.partial`.
+        executor: `here`, or one of `processes` and `cluster` with `functools.partial`.
         checks: Limits beyond which a proposal is flagged; with a budget above 1 it is then replaced by a fresh sample.
 
     Returns:
@@ -79,16 +79,16 @@ def run(
         InputError: as `open_store`, now; a shard cannot be written, in the iterator.
     """
     opened = open_store(store, model, jobs, config, seed, max_atoms, checks)
-    return carry_on(model, opened, engine)
+    return carry_on(model, opened, executor)
 
 
-def carry_on(model: PackFlow, store: Store, engine: Engine | None = None) -> Iterator[Result]:
+def carry_on(model: PackFlow, store: Store, executor: Executor | None = None) -> Iterator[Result]:
     """`run` with a store that is open; closes it at the end.
 
     Raises:
-        InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
+        InputError: the executor cannot start, now; a shard cannot be written, in the iterator.
     """
-    return as_results(carried_on(SampleWork(model, store.sampling), store.missing(), store, engine))
+    return as_results(carried_on(SampleWork(model, store.sampling), store.missing(), store, executor))
 
 
 def as_results(done: Iterator[Done]) -> Iterator[Result]:
