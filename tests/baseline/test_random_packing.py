@@ -117,7 +117,7 @@ def test_conformers_take_turns():
 def test_what_cannot_be_packed_says_so():
     config = PackingConfig(max_tries=1, max_groups=2, growth=0.0, volume_factor=0.6)
     (found,) = random_packings(template(ASPIRIN, 4), 1, config=config)
-    assert found.problem == "no packing without contacts in 2000 tries in 2 of 26 space groups"
+    assert found.problem == "no packing: molecules touch in all of 2000 tries in 2 of 26 space groups"
     assert found.n_tries == 2000
     assert np.isfinite(found.crystal.positions).all()
     assert worst_contact(found) < 0.85

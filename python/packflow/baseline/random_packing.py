@@ -143,10 +143,10 @@ def _ways_of(
     return conformer, compatible_groups(conformer, n_copies, max_independent, space_groups)
 
 
-def packing(template: Template, index: int, seed: int, config: PackingConfig) -> Packing:
-    """The packing of one index."""
+def packing(template: Template, index: int, seed: int, config: PackingConfig, attempt: int = 0) -> Packing:
+    """The packing of one index; each attempt draws another one. Raises InputError as `random_packings`."""
     conformer, groups = ways_of(template, seed, index % config.n_conformers, config)
-    generator = generator_of(seed, index)
+    generator = generator_of(seed, index, *([attempt] if attempt else []))
     volume = config.volume_factor * template.n_copies * packing_volume(template.molecule)
     n_tries = n_groups = 0
     for ways in turns_of(groups, seed, index, generator):
@@ -164,7 +164,7 @@ def packing(template: Template, index: int, seed: int, config: PackingConfig) ->
             f"n_copies must be compatible with a space group, got {template.n_copies}, which fits groups of more symmetry only"
         )
     tried = f"{n_groups} of {len(groups)} space groups" if len(groups) > 1 else f"space group {placement.group.symbol}"
-    problem = "" if fits else f"no packing without contacts in {n_tries} tries in {tried}"
+    problem = "" if fits else f"no packing: molecules touch in all of {n_tries} tries in {tried}"
     crystal = crystal_of(template, placement, conformer, found)
     return Packing(crystal, index, seed, problem, n_tries, placement, conformer, found)
 

@@ -8,12 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packflow.baseline.engine import Baseline
 from packflow.campaign.job import Job
 from packflow.campaign.plan import Unit
 from packflow.campaign.shard import Result, Sampling, sample_unit
 from packflow.campaign.store import Store, open_store
 from packflow.campaign.work import Done, Executor, carried_on
 from packflow.flow.acceptance import Checks
+from packflow.flow.memory import device_of
 from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
@@ -22,7 +24,7 @@ from packflow.model import PackFlow
 class SampleWork:
     """Sampling as `packflow.campaign.work.Work`."""
 
-    model: PackFlow
+    model: PackFlow | Baseline
     sampling: Sampling
 
     @property
@@ -33,7 +35,7 @@ class SampleWork:
     @property
     def device(self) -> str:
         """That of the model."""
-        return str(next(self.model.parameters()).device)
+        return str(device_of(self.model))
 
     def __call__(self, unit: Unit) -> bytes:
         """Sample a unit."""
@@ -41,15 +43,15 @@ class SampleWork:
 
     def portable(self) -> SampleWork:
         """With a copy of the model on the CPU."""
-        return replace(self, model=copy.deepcopy(self.model).cpu())
+        return self if isinstance(self.model, Baseline) else replace(self, model=copy.deepcopy(self.model).cpu())
 
     def to(self, device: str) -> SampleWork:
         """With the model on a device, in evaluation mode."""
-        return replace(self, model=self.model.to(device).eval())
+        return self if isinstance(self.model, Baseline) else replace(self, model=self.model.to(device).eval())
 
 
 def run(
-    model: PackFlow,
+    model: PackFlow | Baseline,
     jobs: Sequence[Job],
     store: str | Path,
     config: SampleConfig | None = None,
@@ -63,7 +65,7 @@ def run(
     Proposals do not depend on where it was cut, on max_atoms or on the executor, but for rounding.
 
     Args:
-        model: From `packflow.load`, on the device where the work is to be done.
+        model: From `packflow.load`, on the device where the work is to be done; or a baseline.
         jobs: From `Job.of` or `read_jobs`.
         store: Folder, see `open_store`.
         config: How the flow is integrated.
@@ -82,7 +84,7 @@ def run(
     return carry_on(model, opened, executor)
 
 
-def carry_on(model: PackFlow, store: Store, executor: Executor | None = None) -> Iterator[Result]:
+def carry_on(model: PackFlow | Baseline, store: Store, executor: Executor | None = None) -> Iterator[Result]:
     """`run` with a store that is open; closes it at the end.
 
     Raises:

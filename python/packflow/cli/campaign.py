@@ -8,6 +8,7 @@ import time
 import jsonargparse
 from rich.console import Console
 
+from packflow.baseline.engine import Baseline
 from packflow.campaign.job_files import read_jobs, some_of
 from packflow.campaign.progress import check_none_given_up, with_progress
 from packflow.campaign.run import carry_on
@@ -40,7 +41,7 @@ def check_campaign_arguments(args: jsonargparse.Namespace) -> None:
     check_executor_arguments(args)
 
 
-def run_campaign(args: jsonargparse.Namespace, model: PackFlow, config: SampleConfig, checks: Checks) -> None:
+def run_campaign(args: jsonargparse.Namespace, model: PackFlow | Baseline, config: SampleConfig, checks: Checks) -> None:
     """Sample what the input asks for and is not in the store yet, and print a summary.
 
     Raises:
