@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -32,19 +34,31 @@ def genuine_placement(ways: GroupWays, conformer: Conformer, generator: torch.Ge
         The placement, or None if the group has none.
     """
     for number in torch.randperm(len(ways.placements), generator=generator).tolist():
-        sites = ways.placements[number]
-        choices = [embeddings(site.symmetry[:, :, :3], conformer.symmetry) for site in sites]
-        maps = [of_site[int(torch.randint(len(of_site), (1,), generator=generator))] for of_site in choices]
-        placement = Placement(ways.group, sites, tuple(maps))
-        if conformer.symmetry.order == 1 or is_genuine(placement, conformer):
+        n_maps = [len(embeddings(site.symmetry[:, :, :3], conformer.symmetry)) for site in ways.placements[number]]
+        choice = tuple(int(torch.randint(n, (1,), generator=generator)) for n in n_maps)
+        placement = placement_if_genuine(ways, number, choice, conformer)
+        if placement is not None:
             return placement
     return None
 
 
-def is_genuine(placement: Placement, conformer: Conformer) -> bool:
-    """Whether an example, touching or not, has the symmetry of the group and no more."""
+@lru_cache(maxsize=4096)
+def placement_if_genuine(ways: GroupWays, number: int, choice: tuple[int, ...], conformer: Conformer) -> Placement | None:
+    """A placement, or None if an example of it, touching or not, has more symmetry than its group.
+
+    Args:
+        ways: The group and its choices of sites.
+        number: Which choice of sites.
+        choice: For each site, which way of `embeddings`.
+        conformer: The rigid molecule.
+    """
+    sites = ways.placements[number]
+    maps = [embeddings(site.symmetry[:, :, :3], conformer.symmetry)[k] for site, k in zip(sites, choice, strict=True)]
+    placement = Placement(ways.group, sites, tuple(maps))
+    if conformer.symmetry.order == 1:
+        return placement
     tries, _ = make_tries(placement, conformer, VOLUME * len(placement.operations), N_TRIES, torch.Generator().manual_seed(0))
-    return has_symmetry_of_group(placement, conformer, arrangement(tries, 0))
+    return placement if has_symmetry_of_group(placement, conformer, arrangement(tries, 0)) else None
 
 
 def has_symmetry_of_group(placement: Placement, conformer: Conformer, found: Arrangement) -> bool:

@@ -34,6 +34,11 @@ class Placement:
     maps: tuple[np.ndarray, ...]
 
     @property
+    def is_special(self) -> bool:
+        """Whether a molecule lies on a symmetry element."""
+        return any(len(site.symmetry) > 1 for site in self.sites)
+
+    @property
     def z_prime(self) -> Fraction:
         """Molecules over the order of the group: below 1 where they lie on symmetry elements."""
         return Fraction(sum(site.n_copies for site in self.sites), self.group.order)
@@ -49,7 +54,7 @@ class Placement:
         return np.repeat(np.arange(len(self.sites), dtype=np.int32), [site.n_copies for site in self.sites])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GroupWays:
     """A space group and all choices of its sites for so many molecules.
 

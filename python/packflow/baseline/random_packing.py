@@ -155,8 +155,8 @@ def packing(template: Template, index: int, seed: int, config: PackingConfig, at
             continue
         found, n, fits = find_packing(placement, conformer, volume, config.scale, config.growth, config.max_tries, generator)
         n_tries, n_groups = n_tries + n, n_groups + 1
-        # a symmetric molecule can be where symmetry is higher by chance
-        fits = fits and (conformer.symmetry.order == 1 or has_symmetry_of_group(placement, conformer, found))
+        # on a special position symmetry can be higher by chance
+        fits = fits and (not placement.is_special or has_symmetry_of_group(placement, conformer, found))
         if fits or n_groups == config.max_groups:
             break
     if not n_groups or placement is None:
