@@ -17,7 +17,6 @@ from packflow.baseline.placements import GroupWays, Placement, compatible_groups
 from packflow.baseline.tries import TRIES_PER_VOLUME, Arrangement, all_positions, find_packing
 from packflow.errors import InputError
 from packflow.structure import Crystal, Template
-from packflow.structure.lattice import cell_from_lattice, lattice_from_cell
 from packflow.structure.packing_volume import packing_volume
 
 # of the random numbers of one set, so that they are not those of its proposals
@@ -169,12 +168,14 @@ def packing(template: Template, index: int, seed: int, config: PackingConfig, at
     return Packing(crystal, index, seed, problem, n_tries, placement, conformer, found)
 
 
-def turns_of(groups: tuple[GroupWays, ...], seed: int, index: int, generator: torch.Generator) -> list[GroupWays]:
+def turns_of(groups: tuple[GroupWays, ...], seed: int, index: int, generator: torch.Generator) -> Iterator[GroupWays]:
     """The group whose turn a proposal is, then the others in random order."""
     turn, place = divmod(index, len(groups))
     first = int(torch.randperm(len(groups), generator=generator_of(seed, turn, ORDER_OF_GROUPS))[place])
-    others = [k for k in torch.randperm(len(groups), generator=generator).tolist() if k != first]
-    return [groups[k] for k in (first, *others)]
+    yield groups[first]
+    for k in torch.randperm(len(groups), generator=generator).tolist():
+        if k != first:
+            yield groups[k]
 
 
 def generator_of(*key: int) -> torch.Generator:
@@ -184,8 +185,17 @@ def generator_of(*key: int) -> torch.Generator:
 
 def crystal_of(template: Template, placement: Placement, conformer: Conformer, found: Arrangement) -> Crystal:
     """The heavy atoms of an arrangement, molecules whole and with their centers in the cell."""
-    positions = all_positions(placement, conformer, found)[:, : conformer.n_heavy]
-    fractional = positions.reshape(-1, 3) @ np.linalg.inv(found.cell)
-    lattice = lattice_from_cell(torch.from_numpy(found.cell))
-    positions = fractional @ cell_from_lattice(lattice).numpy()
-    return Crystal(template, positions - positions.mean(0), lattice.numpy())
+    positions = all_positions(placement, conformer, found)[:, : conformer.n_heavy].reshape(-1, 3)
+    lattice, axes = lattice_and_axes(found.cell)
+    return Crystal(template, (positions - positions.mean(0)) @ axes.T, lattice)
+
+
+def lattice_and_axes(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lattice parameters (Å, degrees), and the axes of the frame that has c along z and a in the xz plane. [6], [3, 3]"""
+    lengths = np.linalg.norm(cell, axis=1)
+    a, b, c = cell / lengths[:, None]
+    angles = np.degrees(np.arccos(np.clip([b @ c, a @ c, a @ b], -1.0, 1.0)))
+    x = a - (a @ c) * c
+    x /= np.linalg.norm(x)
+    y = [c[1] * x[2] - c[2] * x[1], c[2] * x[0] - c[0] * x[2], c[0] * x[1] - c[1] * x[0]]
+    return np.concatenate([lengths, angles]), np.array([x, y, c])

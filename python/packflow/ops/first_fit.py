@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from packflow import _C
 from packflow.ops._check import check_tensor
+
+IDENTITY = torch.eye(3, 4).flatten().tolist()
 
 
 def first_fit(
@@ -49,10 +53,12 @@ def first_fit(
     check_tensor("molecule", molecule, (n_copies,), torch.int32)
     _check_copies(operations, molecule, n_molecules)
     for name, x in {"cell": cell, "rotation": rotation, "center": center, "shape": shape, "operations": operations}.items():
-        if not x.isfinite().all():
+        # a sum is finite where all terms are, but for overflow
+        if not math.isfinite(x.sum().item()):
             raise ValueError(f"{name} must be finite, got NaN or infinity")
-    if not (radii > 0).all() or not radii.isfinite().all():
-        raise ValueError(f"radii must be positive and finite, got {radii.tolist()}")
+    of_atom = radii.tolist()
+    if not all(0 < radius < math.inf for radius in of_atom):
+        raise ValueError(f"radii must be positive and finite, got {of_atom}")
     if not ((cell[:, 0] * torch.linalg.cross(cell[:, 1], cell[:, 2])).sum(1) > 0).all():
         raise ValueError("cell must be right-handed with a volume, got one that is not")
     return _launch(cell, rotation, center, shape, radii, operations, molecule)
@@ -64,7 +70,7 @@ def _check_copies(operations: Tensor, molecule: Tensor, n_molecules: int) -> Non
     if of_copy != sorted(of_copy) or set(of_copy) != set(range(n_molecules)):
         raise ValueError(f"molecule must ascend from 0 to {n_molecules - 1} without gaps, got {of_copy}")
     starts = [of_copy.index(m) for m in range(n_molecules)]
-    if not (operations[starts] == torch.eye(3, 4, dtype=torch.float64)).all():
+    if not all(operations[k].flatten().tolist() == IDENTITY for k in starts):
         raise ValueError("operations must begin with the identity for each molecule, got another one")
 
 
