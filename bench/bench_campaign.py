@@ -47,7 +47,7 @@ class Clock:
 
 
 def sample_all(model: PackFlow, store: Store, clock: Clock) -> list[Proposal]:
-    """What the engine `here` does, with a clock between sampling and storing."""
+    """What the executor `here` does, with a clock between sampling and storing."""
     found = []
     for unit in store.missing():
         draws = list(unit.draws(store.sampling.seed))

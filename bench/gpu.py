@@ -123,8 +123,8 @@ def campaign() -> None:
         jobs = [Job.of("aspirin", "CC(=O)Oc1ccccc1C(=O)O", 4, 2560 * 4 * n_workers)]
         with tempfile.TemporaryDirectory() as folder:
             times = []
-            engine = partial(processes, n_workers=n_workers, n_threads=n_workers)
-            for result in run(model, jobs, Path(folder) / "store", config, max_atoms=2560 * 52, engine=engine):
+            executor = partial(processes, n_workers=n_workers, n_threads=n_workers)
+            for result in run(model, jobs, Path(folder) / "store", config, max_atoms=2560 * 52, executor=executor):
                 assert not result.problem, result.problem
                 times.append(time.perf_counter())
         # each worker's first unit is not counted: it starts a process and compiles

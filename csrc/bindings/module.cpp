@@ -14,6 +14,7 @@ PYBIND11_MODULE(_C, m) {
   bind_check(m);
   bind_clash(m);
   bind_ewald(m);
+  bind_first_fit(m);
   bind_min_image(m);
   bind_neighbors(m);
   bind_nonbonded(m);

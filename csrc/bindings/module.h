@@ -14,6 +14,7 @@ void bind_bonded(pybind11::module_& m);
 void bind_check(pybind11::module_& m);
 void bind_clash(pybind11::module_& m);
 void bind_ewald(pybind11::module_& m);
+void bind_first_fit(pybind11::module_& m);
 void bind_min_image(pybind11::module_& m);
 void bind_neighbors(pybind11::module_& m);
 void bind_nonbonded(pybind11::module_& m);

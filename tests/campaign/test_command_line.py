@@ -3,7 +3,7 @@
 import pytest
 
 from packflow.campaign.shard import Result
-from packflow.cli import engines, main
+from packflow.cli import executors, main
 
 INPUT = "smiles,name,n_copies,n_samples\nNC(N)=O,urea,2;4,3\nCCO,ethanol,,\n"
 
@@ -78,7 +78,7 @@ def test_units_that_were_given_up(sample, capfd, monkeypatch):
         return (Result(unit, b"", "it always fails") for unit in units)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engines, "here", broken)
+        patch.setattr(executors, "here", broken)
         assert sample() == 2
     printed = capfd.readouterr()
     assert "0 of 8 proposals" in printed.out
@@ -91,8 +91,8 @@ def test_units_that_were_given_up(sample, capfd, monkeypatch):
     [
         (["sample", "--out", "o"], "give a SMILES or --input, got neither"),
         (["sample", "C", "--input", "m.csv", "--out", "o"], "give a SMILES or --input, got both"),
-        (["sample", "C", "--engine", "processes", "--out", "o"], "are for --input, got a SMILES"),
-        (["sample", "--input", "m.csv", "--address", "a:1", "--out", "o"], "--address is for --engine ray, got --engine here"),
+        (["sample", "C", "--executor", "processes", "--out", "o"], "are for --input, got a SMILES"),
+        (["sample", "--input", "m.csv", "--address", "a:1", "--out", "o"], "--address is for --executor ray, got --executor here"),
         (["sample", "--input", "nothing.csv", "--out", "o"], "nothing.csv cannot be read"),
         (["sample", "--input", "m.csv", "--n-copies", "100000000", "--out", "o"], "lower n_copies"),
         (["sample", "--input", "m.csv", "--max-atoms", "0", "--out", "o"], "max_atoms must be at least 1"),

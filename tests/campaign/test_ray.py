@@ -1,4 +1,4 @@
-"""The engine for a Ray cluster, on two nodes of which one dies."""
+"""The executor for a Ray cluster, on two nodes of which one dies."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from packflow.campaign import Job, run
-from packflow.campaign import ray as engine_on_ray
+from packflow.campaign import ray as executor_on_ray
 from packflow.campaign.ray import cluster
 from packflow.campaign.relax_stage import read_relaxed, relax_store
 from packflow.errors import InputError
@@ -30,14 +30,14 @@ class Deadly:
 def test_without_ray(model, jobs, config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'packflow-csp\[ray\]'"):
-        run(model, jobs, tmp_path / "store", config, engine=cluster)
+        run(model, jobs, tmp_path / "store", config, executor=cluster)
 
 
 @needs_ray
 @pytest.mark.parametrize(("address", "message"), [("127.0.0.1:1", "no Ray cluster at address"), ("nowhere", "must be host:port")])
 def test_unreachable(model, jobs, config, tmp_path, address, message):
     with pytest.raises(InputError, match=message):
-        run(model, jobs, tmp_path / "store", config, engine=partial(cluster, address=address))
+        run(model, jobs, tmp_path / "store", config, executor=partial(cluster, address=address))
 
 
 @needs_ray
@@ -53,8 +53,8 @@ def test_a_node_dies(model, tmp_path, rows_in, check_same):
     try:
         other = nodes.add_node(num_cpus=1, object_store_memory=100_000_000)
         nodes.wait_for_nodes()
-        engine = partial(cluster, address=nodes.address)
-        for number, result in enumerate(run(model, jobs, tmp_path / "ray", config, max_atoms=32, engine=engine)):
+        executor = partial(cluster, address=nodes.address)
+        for number, result in enumerate(run(model, jobs, tmp_path / "ray", config, max_atoms=32, executor=executor)):
             assert result.problem == ""
             if number == 3:
                 nodes.remove_node(other, allow_graceful=False)
@@ -68,8 +68,8 @@ def test_a_node_dies(model, tmp_path, rows_in, check_same):
 @pytest.mark.filterwarnings("ignore")
 def test_a_unit_that_kills_its_workers_is_given_up(model, jobs, config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(engine_on_ray, "work_bytes", lambda work: pickle.dumps(Deadly()))
-        results = list(run(model, jobs[:1], tmp_path / "store", config, engine=cluster))
+        patch.setattr(executor_on_ray, "work_bytes", lambda work: pickle.dumps(Deadly()))
+        results = list(run(model, jobs[:1], tmp_path / "store", config, executor=cluster))
     assert [result.problem.startswith("3 tasks failed: ") for result in results] == [True]
 
 
@@ -77,9 +77,9 @@ def test_a_unit_that_kills_its_workers_is_given_up(model, jobs, config, tmp_path
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_relaxing(sampled):
-    """The other work that engines do."""
+    """The other work that executors do."""
     copy = shutil.copytree(sampled, sampled.with_name("copy"))
-    assert {done.problem for done in relax_store(sampled, LennardJones(), engine=cluster)} == {""}
+    assert {done.problem for done in relax_store(sampled, LennardJones(), executor=cluster)} == {""}
     list(relax_store(copy, LennardJones()))
     for row, other in zip(read_relaxed(sampled), read_relaxed(copy), strict=True):
         assert (row["name"], row["problem"], row["n_steps"]) == (other["name"], other["problem"], other["n_steps"])

@@ -8,7 +8,7 @@ import pytest
 from packflow.campaign.relax_stage import read_relaxed
 from packflow.campaign.store import shard_paths
 from packflow.campaign.work import Done
-from packflow.cli import engines, main
+from packflow.cli import executors, main
 
 PREDICT = ("predict", "CO", "--n-copies", "2;3", "--n-samples", "3", "--n-steps", "10", "--max-atoms", "12")
 
@@ -63,7 +63,7 @@ def test_units_that_were_given_up(sampled, folder, capfd, monkeypatch):
     def broken(work, units):
         return (Done(unit, b"", "it always fails") for unit in units)
 
-    monkeypatch.setattr(engines, "here", broken)
+    monkeypatch.setattr(executors, "here", broken)
     assert main(["relax", "sampled"]) == 2
     assert "3 units (7 proposals) could not be relaxed, the same command tries them again" in capfd.readouterr().err
     assert list(read_relaxed(sampled)) == []
@@ -88,8 +88,8 @@ def test_unfinished(sampled, folder, capfd):
         (["relax", "sampled", "--max-stress", "-1"], "max_stress must be 0 GPa or more"),
         (["relax", "sampled", "--max-steps", "0"], "max_steps must be at least 1, got 0"),
         (["relax", "sampled", "--relax-atoms", "0"], "relax_atoms must be at least 1, got 0"),
-        (["relax", "sampled", "--address", "a:1"], "--address is for --engine ray"),
-        (["relax", "sampled", "--engine", "processes", "--workers", "0"], "workers must be at least 1"),
+        (["relax", "sampled", "--address", "a:1"], "--address is for --executor ray"),
+        (["relax", "sampled", "--executor", "processes", "--workers", "0"], "workers must be at least 1"),
         (["relax", "sampled", "--threads", "-1"], "threads must be 0 or more"),
         (["rank", "nothing"], "nothing is no folder"),
         (["rank", "sampled"], "holds no relaxed proposals: call packflow relax sampled first"),

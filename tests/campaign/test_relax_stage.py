@@ -93,7 +93,7 @@ def test_cut_off_and_continued(sampled, whole):
 def test_processes(sampled, whole):
     """Also with another working set; the potential is sent to the workers."""
     settings = Relaxation(replace(RelaxConfig.for_ranking(), max_atoms=20))
-    results = list(relax_store(sampled, POTENTIAL, settings, engine=partial(processes, n_workers=2)))
+    results = list(relax_store(sampled, POTENTIAL, settings, executor=partial(processes, n_workers=2)))
     assert sorted(done.unit.number for done in results) == [0, 1, 2]
     check_same_rows(list(read_relaxed(sampled)), whole)
 
@@ -106,7 +106,7 @@ class Deadly(LennardJones):
 
 
 def test_a_unit_that_kills_its_workers_is_given_up(sampled, whole):
-    results = relax_store(sampled, Deadly(), engine=partial(processes, n_workers=1))
+    results = relax_store(sampled, Deadly(), executor=partial(processes, n_workers=1))
     assert next(results).problem == f"{TRIES} workers died of it, the last with exit code 7"
     results.close()
     assert list(read_relaxed(sampled)) == []
@@ -114,10 +114,10 @@ def test_a_unit_that_kills_its_workers_is_given_up(sampled, whole):
     check_same_rows(list(read_relaxed(sampled)), whole)
 
 
-@pytest.mark.parametrize("engine", ["here", pytest.param("processes", marks=pytest.mark.slow)])
-def test_kill_in_the_middle(sampled, engine):
+@pytest.mark.parametrize("executor", ["here", pytest.param("processes", marks=pytest.mark.slow)])
+def test_kill_in_the_middle(sampled, executor):
     """kill -9 of the command, then the same command: only what was being relaxed is done again."""
-    command = [sys.executable, "-m", "packflow.cli", "relax", str(sampled), "--threads", "1", "--engine", engine, "--optimizer", "fire"]
+    command = [sys.executable, "-m", "packflow.cli", "relax", str(sampled), "--threads", "1", "--executor", executor, "--optimizer", "fire"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while not list(shard_paths(sampled / "relaxed")):
             assert process.poll() is None

@@ -1,4 +1,4 @@
-"""Campaigns: the same proposals wherever they were cut off, in whatever batches and by whatever engine, in flat memory."""
+"""Campaigns: the same proposals wherever they were cut off, in whatever batches and by whatever executor, in flat memory."""
 
 import os
 import pickle
@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from packflow.campaign import Job, run
-from packflow.campaign import processes as engines
+from packflow.campaign import processes as executors
 from packflow.campaign.processes import TRIES, Worker, processes
 from packflow.campaign.store import shard_paths
 from packflow.errors import InputError
@@ -53,16 +53,16 @@ def test_batch_size_does_not_matter(model, jobs, config, tmp_path, rows_in, chec
 
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_number_of_workers_does_not_matter(model, jobs, config, tmp_path, rows_in, check_same, whole, n_workers):
-    engine = partial(processes, n_workers=n_workers)
-    assert all(not result.problem for result in run(model, jobs, tmp_path / "store", config, max_atoms=30, engine=engine))
+    executor = partial(processes, n_workers=n_workers)
+    assert all(not result.problem for result in run(model, jobs, tmp_path / "store", config, max_atoms=30, executor=executor))
     check_same(rows_in(tmp_path / "store"), whole)
 
 
 def test_a_worker_that_dies_is_replaced(model, tmp_path, rows_in, check_same, monkeypatch):
     jobs, config = [Job.of("urea", "NC(N)=O", 2, 12)], SampleConfig(3)
     started = []
-    monkeypatch.setattr(engines, "Worker", lambda *about: started.append(Worker(*about)) or started[-1])
-    results = run(model, jobs, tmp_path / "store", config, max_atoms=8, engine=partial(processes, n_workers=2))
+    monkeypatch.setattr(executors, "Worker", lambda *about: started.append(Worker(*about)) or started[-1])
+    results = run(model, jobs, tmp_path / "store", config, max_atoms=8, executor=partial(processes, n_workers=2))
     assert next(results).problem == ""
     started[0].process.kill()
     assert all(not result.problem for result in results)
@@ -79,9 +79,9 @@ class Deadly:
 
 
 def test_a_unit_that_kills_its_workers_is_given_up(model, jobs, config, tmp_path, monkeypatch, rows_in, check_same, whole):
-    monkeypatch.setattr(engines, "work_bytes", lambda work: pickle.dumps(Deadly()))
-    engine = partial(processes, n_workers=1)
-    results = list(run(model, jobs[:1], tmp_path / "store", config, max_atoms=40, engine=engine))
+    monkeypatch.setattr(executors, "work_bytes", lambda work: pickle.dumps(Deadly()))
+    executor = partial(processes, n_workers=1)
+    results = list(run(model, jobs[:1], tmp_path / "store", config, max_atoms=40, executor=executor))
     assert [result.problem for result in results] == [f"{TRIES} workers died of it, the last with exit code 7"]
     assert results[0].proposals() == []
     assert not list(shard_paths(tmp_path / "store"))
@@ -91,16 +91,16 @@ def test_a_unit_that_kills_its_workers_is_given_up(model, jobs, config, tmp_path
 
 def test_no_workers(model, jobs, config, tmp_path):
     with pytest.raises(InputError, match="workers must be at least 1, got 0"):
-        run(model, jobs, tmp_path / "store", config, engine=partial(processes, n_workers=0))
+        run(model, jobs, tmp_path / "store", config, executor=partial(processes, n_workers=0))
     list(run(model, jobs, tmp_path / "store", config))
 
 
-@pytest.mark.parametrize("engine", ["here", pytest.param("processes", marks=pytest.mark.slow)])
-def test_kill_in_the_middle(weights, tmp_path, rows_in, check_same, engine):
+@pytest.mark.parametrize("executor", ["here", pytest.param("processes", marks=pytest.mark.slow)])
+def test_kill_in_the_middle(weights, tmp_path, rows_in, check_same, executor):
     """kill -9 of the command, then the same command: what was written stays, and the whole is that of an uninterrupted run."""
     (tmp_path / "m.csv").write_text("smiles,name,n_samples\nNC(N)=O,urea,40\nF/C=C\\F,alkene,40\n")
     words = ["sample", "--input", "m.csv", "--model", weights, "--n-steps", "60", "--max-atoms", "16", "--threads", "1"]
-    command = [sys.executable, "-m", "packflow.cli", *words, "--engine", engine, "--out"]
+    command = [sys.executable, "-m", "packflow.cli", *words, "--executor", executor, "--out"]
     with subprocess.Popen([*command, "cut"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while len(list(shard_paths(tmp_path / "cut"))) < 5:
             assert process.poll() is None

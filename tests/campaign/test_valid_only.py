@@ -58,7 +58,7 @@ def test_cut_and_continued(model, jobs, config, tmp_path, rows_in, wanted, unit_
 
 
 def test_workers(model, jobs, config, tmp_path, rows_in, wanted):
-    list(run(model, jobs, tmp_path / "store", config, max_atoms=30, engine=partial(processes, n_workers=2), checks=CHECKS))
+    list(run(model, jobs, tmp_path / "store", config, max_atoms=30, executor=partial(processes, n_workers=2), checks=CHECKS))
     assert_same(rows_in(tmp_path / "store"), wanted(jobs, config, CHECKS))
 
 

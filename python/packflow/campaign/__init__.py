@@ -1,4 +1,4 @@
-"""Many proposals of many molecules: a plan of units of work, engines that sample them, and a store that can be continued."""
+"""Many proposals of many molecules: a plan of units of work, executors that sample them, and a store that can be continued."""
 
 from packflow.campaign.job import Job
 from packflow.campaign.run import run

@@ -9,9 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from packflow.baseline.engine import Baseline
 from packflow.campaign.disk import PARTIAL
 from packflow.campaign.plan import Plan
 from packflow.errors import InputError
+from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
 MANIFEST, LOCK = "manifest.json", ".lock"
@@ -105,6 +107,13 @@ def check_same(path: Path, begun: dict[str, Any], wanted: dict[str, Any], form: 
             check_same(path, one, other, form)
         shown = "other ones" if name in ("weights", "jobs", "proposals") else f"{one}, got {other}"
         raise InputError(f"{path} was begun with {name} {shown}: {form.mend}")
+
+
+def made_by(model: PackFlow | Baseline, config: SampleConfig) -> dict[str, Any]:
+    """What a manifest says of what samples the proposals: digest of the weights and how they are used, or which baseline."""
+    if isinstance(model, Baseline):
+        return {"engine": model.name, "sample": json.loads(json.dumps(model.settings()))}
+    return {"weights": weights_digest(model), "sample": json.loads(json.dumps(asdict(config)))}
 
 
 def weights_digest(model: PackFlow) -> str:

@@ -1,4 +1,4 @@
-"""Engine: worker processes on this machine; a worker that dies is replaced and its unit done again."""
+"""Executor: worker processes on this machine; a worker that dies is replaced and its unit done again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engine: tasks on a Ray cluster; Ray does the work of lost nodes again. Only the process that called writes to the store."""
+"""Executor: tasks on a Ray cluster; Ray does the work of lost nodes again. Only the process that called writes to the store."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def connect(address: str) -> tuple[ModuleType, bool]:
     try:
         import ray
     except ImportError as error:
-        raise InputError("engine ray needs ray: pip install 'packflow-csp[ray]'") from error
+        raise InputError("executor ray needs ray: pip install 'packflow-csp[ray]'") from error
     if ray.is_initialized():
         return ray, False
     check_reachable(address)

@@ -18,7 +18,7 @@ from packflow.campaign.relaxation import Relaxation, parameters_of, relax_propos
 from packflow.campaign.relaxed_shard import Counts, RelaxedFooter, read_relaxed_footer, relaxed_shard
 from packflow.campaign.shard import read_shard
 from packflow.campaign.store import SHARDS, lock_folder, shard_path, shard_paths
-from packflow.campaign.work import Done, Engine, carried_on
+from packflow.campaign.work import Done, Executor, carried_on
 from packflow.errors import InputError
 from packflow.potential import Potential, potential_of
 
@@ -190,27 +190,27 @@ def relax_store(
     potential: str | Potential = "mmff",
     settings: Relaxation | None = None,
     device: str = "cpu",
-    engine: Engine | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[Done]:
     """Relax the proposals of a store that are not relaxed yet, and yield what was written.
 
-    Results do not depend on where an earlier call was cut off, nor on the engine.
+    Results do not depend on where an earlier call was cut off, nor on the executor.
 
     Args:
         store: As `open_stage`, and so the next three.
         potential: What energies are by.
         settings: How.
         device: Where.
-        engine: `packflow.campaign.work.here`, or one of `processes` and `cluster` with `functools.partial`.
+        executor: `packflow.campaign.work.here`, or one of `processes` and `cluster` with `functools.partial`.
 
     Returns:
         The units, each when its shard is on the disk; those that were given up have a problem.
 
     Raises:
-        InputError: as `open_stage`, or the engine cannot start, now; a shard cannot be read or written, in the iterator.
+        InputError: as `open_stage`, or the executor cannot start, now; a shard cannot be read or written, in the iterator.
     """
     stage = open_stage(store, potential, settings, device)
-    return carried_on(stage.work, stage.missing(), stage, engine)
+    return carried_on(stage.work, stage.missing(), stage, executor)
 
 
 def read_relaxed(store: str | Path) -> Iterator[dict[str, Any]]:

@@ -8,12 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packflow.baseline.engine import Baseline
 from packflow.campaign.job import Job
 from packflow.campaign.plan import Unit
 from packflow.campaign.shard import Result, Sampling, sample_unit
 from packflow.campaign.store import Store, open_store
-from packflow.campaign.work import Done, Engine, carried_on
+from packflow.campaign.work import Done, Executor, carried_on
 from packflow.flow.acceptance import Checks
+from packflow.flow.memory import device_of
 from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
@@ -22,7 +24,7 @@ from packflow.model import PackFlow
 class SampleWork:
     """Sampling as `packflow.campaign.work.Work`."""
 
-    model: PackFlow
+    model: PackFlow | Baseline
     sampling: Sampling
 
     @property
@@ -33,7 +35,7 @@ class SampleWork:
     @property
     def device(self) -> str:
         """That of the model."""
-        return str(next(self.model.parameters()).device)
+        return str(device_of(self.model))
 
     def __call__(self, unit: Unit) -> bytes:
         """Sample a unit."""
@@ -41,35 +43,35 @@ class SampleWork:
 
     def portable(self) -> SampleWork:
         """With a copy of the model on the CPU."""
-        return replace(self, model=copy.deepcopy(self.model).cpu())
+        return self if isinstance(self.model, Baseline) else replace(self, model=copy.deepcopy(self.model).cpu())
 
     def to(self, device: str) -> SampleWork:
         """With the model on a device, in evaluation mode."""
-        return replace(self, model=self.model.to(device).eval())
+        return self if isinstance(self.model, Baseline) else replace(self, model=self.model.to(device).eval())
 
 
 def run(
-    model: PackFlow,
+    model: PackFlow | Baseline,
     jobs: Sequence[Job],
     store: str | Path,
     config: SampleConfig | None = None,
     seed: int = 0,
     max_atoms: int | None = None,
-    engine: Engine | None = None,
+    executor: Executor | None = None,
     checks: Checks | None = None,
 ) -> Iterator[Result]:
     """Sample all jobs into a store and yield what was written, or go on where an earlier call was cut off.
 
-    Proposals do not depend on where it was cut, on max_atoms or on the engine, but for rounding.
+    Proposals do not depend on where it was cut, on max_atoms or on the executor, but for rounding.
 
     Args:
-        model: From `packflow.load`, on the device where the work is to be done.
+        model: From `packflow.load`, on the device where the work is to be done; or a baseline.
         jobs: From `Job.of` or `read_jobs`.
         store: Folder, see `open_store`.
         config: How the flow is integrated.
         seed: Of all jobs; proposal k of a job is made from the noise of (seed, k), as by `packflow.sample`.
         max_atoms: Atoms sampled at once; None as for `packflow.sample`.
-        engine: `here`, or one of `processes` and `cluster` with `functools.partial`.
+        executor: `here`, or one of `processes` and `cluster` with `functools.partial`.
         checks: Limits beyond which a proposal is flagged; with a budget above 1 it is then replaced by a fresh sample.
 
     Returns:
@@ -79,16 +81,16 @@ def run(
         InputError: as `open_store`, now; a shard cannot be written, in the iterator.
     """
     opened = open_store(store, model, jobs, config, seed, max_atoms, checks)
-    return carry_on(model, opened, engine)
+    return carry_on(model, opened, executor)
 
 
-def carry_on(model: PackFlow, store: Store, engine: Engine | None = None) -> Iterator[Result]:
+def carry_on(model: PackFlow | Baseline, store: Store, executor: Executor | None = None) -> Iterator[Result]:
     """`run` with a store that is open; closes it at the end.
 
     Raises:
-        InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
+        InputError: the executor cannot start, now; a shard cannot be written, in the iterator.
     """
-    return as_results(carried_on(SampleWork(model, store.sampling), store.missing(), store, engine))
+    return as_results(carried_on(SampleWork(model, store.sampling), store.missing(), store, executor))
 
 
 def as_results(done: Iterator[Done]) -> Iterator[Result]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from packflow.baseline.engine import Baseline
 from packflow.campaign.plan import Unit
 from packflow.campaign.work import Done
 from packflow.errors import InputError
@@ -73,7 +74,7 @@ class Footer:
     tally: Tally
 
 
-def sample_unit(model: PackFlow, unit: Unit, sampling: Sampling) -> bytes:
+def sample_unit(model: PackFlow | Baseline, unit: Unit, sampling: Sampling) -> bytes:
     """Sample all proposals of a unit; returns its shard: columns of `rows_of` and `name`, one row each, in the order of the unit."""
     draws = unit.draws(sampling.seed)
     batches = sample_batches(model, draws, sampling.config, sampling.max_atoms, checks=sampling.checks)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
+from packflow.baseline.engine import Baseline
 from packflow.campaign.disk import PARTIAL, write_atomically
 from packflow.campaign.job import Job
 from packflow.campaign.job_files import jobs_text
-from packflow.campaign.manifest import LOCK, MANIFEST, begun_manifest, campaign_digest, check_same, manifest_of, weights_digest
+from packflow.campaign.manifest import LOCK, MANIFEST, begun_manifest, campaign_digest, check_same, made_by, manifest_of
 from packflow.campaign.plan import Plan, Unit
 from packflow.campaign.shard import Footer, Result, Sampling, read_footer
 from packflow.errors import InputError
@@ -25,6 +25,7 @@ from packflow.flow.sampler import SampleConfig
 from packflow.model import PackFlow
 
 JOBS, SHARDS = "jobs.csv", "shards"
+MODEL_ENGINE = "packflow"
 # shards of a folder, so that no folder becomes slow
 PER_FOLDER = 1000
 
@@ -32,7 +33,7 @@ PER_FOLDER = 1000
 class Store:
     """Writes the shards of a campaign; the unit whose shard is there is done.
 
-    manifest.json: format, weights (digest), seed, how the flow is integrated, what is checked, unit_atoms, digest of the jobs, counts.
+    manifest.json: format, weights (digest) or engine, seed, how it samples, what is checked, unit_atoms, digest of the jobs, counts.
     jobs.csv:      the jobs, as `--input` reads them.
     shards/:       <unit // 1000>/<unit>.parquet, see `packflow.campaign.shard`.
 
@@ -100,7 +101,7 @@ class Store:
 
 def open_store(
     path: str | Path,
-    model: PackFlow,
+    model: PackFlow | Baseline,
     jobs: Sequence[Job],
     config: SampleConfig | None = None,
     seed: int = 0,
@@ -111,8 +112,8 @@ def open_store(
     """Make a store, or open the one that the same campaign has begun.
 
     Args:
-        path: Folder that does not exist, is empty, or is a store of the same weights, jobs, seed, config and checks.
-        model: Weights.
+        path: Folder that does not exist, is empty, or is a store of the same weights or engine, jobs, seed, config and checks.
+        model: Weights, or a baseline.
         jobs: At least one.
         config: How the flow is integrated.
         seed: Of all jobs, 0 or more: proposal k of a job is made from the noise of (seed, k).
@@ -133,15 +134,16 @@ def open_store(
     path, table = Path(path), jobs_text(jobs).encode()
     config, checks = config or SampleConfig(), checks or Checks()
     made_of = {
-        "weights": weights_digest(model),
+        **made_by(model, config),
         "jobs": hashlib.sha256(table).hexdigest(),
         "seed": seed,
-        "sample": json.loads(json.dumps(asdict(config))),
         "checks": asdict(checks),
     }
     begun = begun_manifest(path)
     if begun:
-        check_same(path, begun["made_of"], made_of)
+        # a manifest that names no engine is of a model
+        model_made: dict[str, Any] = {"engine": MODEL_ENGINE}
+        check_same(path, model_made | begun["made_of"], model_made | made_of)
     at_once = fitting(model, n_workers) if max_atoms is None else max_atoms
     plan = Plan(jobs, begun["unit_atoms"] if begun else at_once)
     n_atoms = sum(job.n_atoms * job.n_samples for job in jobs)

@@ -1,4 +1,4 @@
-"""What engines do: the same work on every unit, here or in other processes, and what becomes of each."""
+"""What executors do: the same work on every unit, here or in other processes, and what becomes of each."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class Done:
 
 
 # does units in any order; what it cannot do it yields with the problem
-Engine = Callable[[Work, Iterator[Any]], Iterator[Done]]
+Executor = Callable[[Work, Iterator[Any]], Iterator[Done]]
 
 
 def here(work: Work, units: Iterator[Any]) -> Iterator[Done]:
-    """Engine: one unit after the other in this process."""
+    """Executor: one unit after the other in this process."""
     return (Done(unit, work(unit)) for unit in units)
 
 
@@ -102,14 +102,14 @@ class Shards(Protocol):
         ...
 
 
-def carried_on(work: Work, units: Iterator[Any], shards: Shards, engine: Engine | None = None) -> Iterator[Done]:
-    """Do units and write their shards; closes `shards` at the end, and where the engine cannot start.
+def carried_on(work: Work, units: Iterator[Any], shards: Shards, executor: Executor | None = None) -> Iterator[Done]:
+    """Do units and write their shards; closes `shards` at the end, and where the executor cannot start.
 
     Raises:
-        InputError: the engine cannot start, now; a shard cannot be written, in the iterator.
+        InputError: the executor cannot start, now; a shard cannot be written, in the iterator.
     """
     try:
-        results = (engine or here)(work, units)
+        results = (executor or here)(work, units)
     except InputError:
         shards.close()
         raise

@@ -50,7 +50,7 @@ def run_bench_machine(args: jsonargparse.Namespace) -> None:
             add_row(table, rate)
     console.print(table)
     console.print(
-        "One process. Each worker of --engine processes or ray has such a rate where it has such threads or such a GPU to itself."
+        "One process. Each worker of --executor processes or ray has such a rate where it has such threads or such a GPU to itself."
     )
 
 

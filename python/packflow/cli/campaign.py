@@ -8,11 +8,12 @@ import time
 import jsonargparse
 from rich.console import Console
 
+from packflow.baseline.engine import Baseline
 from packflow.campaign.job_files import read_jobs, some_of
 from packflow.campaign.progress import check_none_given_up, with_progress
 from packflow.campaign.run import carry_on
 from packflow.campaign.store import Store, open_store
-from packflow.cli.engines import add_engine_arguments, check_engine_arguments, engine_of, workers_of_a_device
+from packflow.cli.executors import add_executor_arguments, check_executor_arguments, executor_of, workers_of_a_device
 from packflow.errors import InputError
 from packflow.flow.acceptance import Checks
 from packflow.flow.sampler import SampleConfig
@@ -24,7 +25,7 @@ def add_campaign_arguments(parser: jsonargparse.ArgumentParser) -> None:
     files = "molecules: .csv with smiles, name, n_copies (one or several, as 2;4) and n_samples, .json with the same keys, or .smi"
     parser.add_argument("--input", type=str, default=None, help=f"{files}; --out then becomes a store that the same command continues")
     parser.add_argument("--skip-invalid", action="store_true", help="leave out rows of the input that cannot be used")
-    add_engine_arguments(parser, "an input is sampled")
+    add_executor_arguments(parser, "an input is sampled")
 
 
 def check_campaign_arguments(args: jsonargparse.Namespace) -> None:
@@ -35,12 +36,12 @@ def check_campaign_arguments(args: jsonargparse.Namespace) -> None:
     """
     if (args.smiles is None) == (args.input is None):
         raise InputError(f"give a SMILES or --input, got {'neither' if args.input is None else 'both'}")
-    if args.input is None and (args.skip_invalid or args.engine != "here" or args.address):
-        raise InputError("--skip-invalid, --engine and --address are for --input, got a SMILES")
-    check_engine_arguments(args)
+    if args.input is None and (args.skip_invalid or args.executor != "here" or args.address):
+        raise InputError("--skip-invalid, --executor and --address are for --input, got a SMILES")
+    check_executor_arguments(args)
 
 
-def run_campaign(args: jsonargparse.Namespace, model: PackFlow, config: SampleConfig, checks: Checks) -> None:
+def run_campaign(args: jsonargparse.Namespace, model: PackFlow | Baseline, config: SampleConfig, checks: Checks) -> None:
     """Sample what the input asks for and is not in the store yet, and print a summary.
 
     Raises:
@@ -51,7 +52,7 @@ def run_campaign(args: jsonargparse.Namespace, model: PackFlow, config: SampleCo
         print(f"packflow sample: {len(found.problems)} invalid rows left out: {some_of(found.problems)}", file=sys.stderr)
     store = open_store(args.out, model, found.jobs, config, args.seed, args.max_atoms, checks, workers_of_a_device(args))
     before, began = store.n_done, time.perf_counter()
-    given_up = with_progress(carry_on(model, store, engine_of(args)), "sampling", store.plan.n_proposals, lambda: store.n_done)
+    given_up = with_progress(carry_on(model, store, executor_of(args)), "sampling", store.plan.n_proposals, lambda: store.n_done)
     Console().print(summary(store, store.n_done - before, time.perf_counter() - began), highlight=False)
     check_none_given_up(given_up, "sampled")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jsonargparse
 from rich.console import Console
 
-from packflow.cli.engines import add_engine_arguments, check_engine_arguments, engine_of, workers_of_a_device
+from packflow.cli.executors import add_executor_arguments, check_executor_arguments, executor_of, workers_of_a_device
 from packflow.cli.rank import add_rank_arguments, print_ranking
 from packflow.cli.relax import add_relax_arguments, relaxation_of
 from packflow.cli.sample import add_solver_arguments, add_validity_arguments, checks_of, config_of, device_of, set_threads
@@ -32,7 +32,7 @@ def predict_parser() -> jsonargparse.ArgumentParser:
     add_validity_arguments(parser)
     add_relax_arguments(parser)
     add_rank_arguments(parser)
-    add_engine_arguments(parser, "proposals are sampled and relaxed")
+    add_executor_arguments(parser, "proposals are sampled and relaxed")
     return parser
 
 
@@ -41,7 +41,7 @@ def run_predict(args: jsonargparse.Namespace) -> None:
     from packflow.pipeline.prediction import predict
     from packflow.pipeline.ranking import FOLDER
 
-    check_engine_arguments(args)
+    check_executor_arguments(args)
     checks, config, relaxation = checks_of(args), config_of(args), relaxation_of(args)
     n_copies = numbers_of(args.n_copies)
     set_threads(args.threads)
@@ -63,7 +63,7 @@ def run_predict(args: jsonargparse.Namespace) -> None:
         name=args.name,
         max_atoms=args.max_atoms,
         n_workers=workers_of_a_device(args),
-        engine=engine_of(args),
+        executor=executor_of(args),
     )
     console = Console()
     console.print(found.tally.text(checks.budget), highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from packflow.campaign.progress import check_none_given_up, with_progress
 from packflow.campaign.relax_stage import RelaxStage, open_stage
 from packflow.campaign.relaxation import OPTIMIZERS, Relaxation
 from packflow.campaign.work import carried_on
-from packflow.cli.engines import add_engine_arguments, check_engine_arguments, engine_of
+from packflow.cli.executors import add_executor_arguments, check_executor_arguments, executor_of
 from packflow.cli.sample import device_of, set_threads
 from packflow.errors import InputError
 from packflow.potential.named import NAMES
@@ -30,7 +30,7 @@ def relax_parser() -> jsonargparse.ArgumentParser:
     add_relax_arguments(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
-    add_engine_arguments(parser, "proposals are relaxed")
+    add_executor_arguments(parser, "proposals are relaxed")
     return parser
 
 
@@ -77,12 +77,12 @@ def relaxation_of(args: jsonargparse.Namespace) -> Relaxation:
 
 def run_relax(args: jsonargparse.Namespace) -> None:
     """`packflow relax`."""
-    check_engine_arguments(args)
+    check_executor_arguments(args)
     settings = relaxation_of(args)
     set_threads(args.threads)
     stage = open_stage(args.store, args.potential, settings, str(device_of(args.device)))
     before, began = stage.counts.n_proposals, time.perf_counter()
-    results = carried_on(stage.work, stage.missing(), stage, engine_of(args))
+    results = carried_on(stage.work, stage.missing(), stage, executor_of(args))
     given_up = with_progress(results, "relaxing", stage.source.n_proposals, lambda: stage.counts.n_proposals)
     Console().print(summary(stage, stage.counts.n_proposals - before, time.perf_counter() - began), highlight=False, soft_wrap=True)
     check_none_given_up(given_up, "relaxed")

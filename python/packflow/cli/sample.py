@@ -6,6 +6,7 @@ import jsonargparse
 import torch
 from rich.console import Console
 
+from packflow.baseline.engine import Baseline
 from packflow.cli.campaign import add_campaign_arguments, check_campaign_arguments, run_campaign
 from packflow.errors import InputError
 from packflow.flow.acceptance import BUDGET, Checks
@@ -15,6 +16,11 @@ from packflow.flow.validity import Limits
 from packflow.model.pretrained import load
 from packflow.pipeline.proposals import sample_to_folder
 from packflow.structure import Molecule, Template
+
+# the first samples with a model
+ENGINES = ("packflow", "random", "rigid-press")
+# options that say nothing to a baseline
+OF_MODELS = ("model", "device", "n_steps", "solver", "grid_positions", "grid_lattice", "tempering", "width", "eta", "precision")
 
 
 def sample_parser() -> jsonargparse.ArgumentParser:
@@ -27,6 +33,9 @@ def sample_parser() -> jsonargparse.ArgumentParser:
         "--out", type=str, required=True, help="folder for the results; must not hold files, but for an --input to continue"
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
+    parser.add_argument(
+        "--engine", choices=list(ENGINES), default=ENGINES[0], help="what samples: a model, or a baseline of docs/baselines.md"
+    )
     parser.add_argument("--model", type=str, default="open-2m", help="name of installed or released weights, or a path")
     parser.add_argument("--max-atoms", type=int, default=None, help="atoms sampled at once; as many as suit the device if not given")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
@@ -101,18 +110,32 @@ def run_sample(args: jsonargparse.Namespace) -> None:
     checks = checks_of(args)
     template = None if args.smiles is None else Template(Molecule.from_smiles(args.smiles), args.n_copies)
     set_threads(args.threads)
-    model = load(args.model).to(device_of(args.device))
+    check_engine_arguments(args)
     config = config_of(args)
+    model = load(args.model).to(device_of(args.device)) if args.engine == ENGINES[0] else Baseline(args.engine)
     if template is None:
         run_campaign(args, model, config, checks)
         return
-    settings = {"model": args.model, "max_atoms": args.max_atoms}
+    source = {"model": args.model} if args.engine == ENGINES[0] else {"engine": args.engine}
+    settings = {**source, "max_atoms": args.max_atoms}
     asked = (args.n_samples, args.seed, config, args.max_atoms)
     folder = sample_to_folder(model, template, args.out, *asked, settings=settings, checks=checks)
     console = Console()
     console.print(folder.summary())
     console.print(folder.tally.text(checks.budget), highlight=False)
     console.print(f"written: {folder.path}/proposals.parquet, {folder.path}/cifs/", highlight=False)
+
+
+def check_engine_arguments(args: jsonargparse.Namespace) -> None:
+    """Refuse options of models with an engine that has none.
+
+    Raises:
+        InputError: so.
+    """
+    defaults = sample_parser().get_defaults()
+    given = [name for name in OF_MODELS if args[name] != defaults[name]] if args.engine != ENGINES[0] else []
+    if given:
+        raise InputError(f"--{given[0].replace('_', '-')} is for --engine {ENGINES[0]}, got --engine {args.engine}")
 
 
 def set_threads(n_threads: int) -> None:

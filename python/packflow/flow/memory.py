@@ -5,19 +5,29 @@ from __future__ import annotations
 import psutil
 import torch
 
+from packflow.baseline.engine import Baseline
 from packflow.errors import InputError
 from packflow.model import PackFlow
 
 # float32 numbers of an atom alive at once, in units of the model's width; the attention keeps none of a pair
 LIVE_PER_TOKEN = 24
+# of a heavy atom while packings are compressed: its hydrogens, and about 60 neighbors of each
+BASELINE_BYTES = 40_000
 # more at once do not go faster on a CPU, whose caches they leave; on a GPU steps of this many last longer than their launches
 AT_ONCE = {"cpu": 4096, "cuda": 131072}
 # of the free memory, for what is not counted
 SHARE = 0.5
 
 
-def bytes_per_atom(model: PackFlow) -> int:
+def device_of(model: PackFlow | Baseline) -> torch.device:
+    """Where a model is; baselines work on the CPU."""
+    return torch.device("cpu") if isinstance(model, Baseline) else next(model.parameters()).device
+
+
+def bytes_per_atom(model: PackFlow | Baseline) -> int:
     """Memory that a batch needs for each of its atoms while it is sampled."""
+    if isinstance(model, Baseline):
+        return BASELINE_BYTES
     return 4 * (LIVE_PER_TOKEN * model.config.d_model + 2 * model.config.d_feedforward)
 
 
@@ -26,19 +36,19 @@ def free_bytes(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available)
 
 
-def fitting(model: PackFlow, n_workers: int = 1) -> int:
+def fitting(model: PackFlow | Baseline, n_workers: int = 1) -> int:
     """Atoms to sample at once: as many as make the device busy, fewer where its free memory is short.
 
     Args:
         model: On the device that is meant.
         n_workers: Processes that share the memory.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     room = int(SHARE * free_bytes(device) / n_workers / bytes_per_atom(model))
     return max(1, min(AT_ONCE.get(device.type, AT_ONCE["cpu"]), room))
 
 
-def check_memory(model: PackFlow, largest: int, n_atoms: int, max_atoms: int | None, n_workers: int = 1) -> None:
+def check_memory(model: PackFlow | Baseline, largest: int, n_atoms: int, max_atoms: int | None, n_workers: int = 1) -> None:
     """Refuse, before any work, batches that do not fit into the free memory of the machine.
 
     Args:
@@ -53,7 +63,7 @@ def check_memory(model: PackFlow, largest: int, n_atoms: int, max_atoms: int | N
     """
     if max_atoms is not None and max_atoms < 1:
         raise InputError(f"max_atoms must be at least 1, got {max_atoms}")
-    free = free_bytes(next(model.parameters()).device)
+    free = free_bytes(device_of(model))
     at_once = max(largest, min(n_atoms, max_atoms or 1))
     needed = n_workers * at_once * bytes_per_atom(model)
     if needed > free:

@@ -10,8 +10,10 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from packflow.baseline.engine import Baseline
 from packflow.errors import InputError
-from packflow.flow.acceptance import Checks, accepted
+from packflow.flow.acceptance import Checks, SampleDraws, accepted
+from packflow.flow.baseline_proposals import baseline_proposals
 from packflow.flow.draws import Draw, draws_of, in_batches
 from packflow.flow.memory import check_memory, fitting, is_out_of_memory
 from packflow.flow.solvers import SolverName, Stage, solver_stages
@@ -88,7 +90,7 @@ class Proposal:
 
 
 def sample(
-    model: PackFlow,
+    model: PackFlow | Baseline,
     template: Template,
     n_samples: int = 32,
     seed: int = 0,
@@ -102,28 +104,31 @@ def sample(
     The proposals of a seed do not depend on how many are sampled, on max_atoms or on the number of threads, but for rounding.
 
     Args:
-        model: From `packflow.load`, on the device where the work is to be done.
+        model: From `packflow.load`, on the device where the work is to be done; or a baseline.
         template: Molecule and number of copies per unit cell.
         n_samples: Number of proposals.
         seed: 0 or more; proposal k is made from the noise of (seed, k).
         config: How the flow is integrated.
         max_atoms: Atoms sampled at once, at least those of one crystal; None for as many as suit the device and its free memory.
-        on_step: Called after each evaluation of the network with the number of proposals in the batch.
+        on_step: Called after each evaluation of the network with the number of proposals in the batch; once a batch by a baseline.
         checks: Limits beyond which a proposal is flagged; with a budget above 1 it is then replaced by a fresh sample.
 
     Returns:
         n_samples proposals in the order of their index.
 
     Raises:
-        InputError: a count is below 1, the seed is negative, or one crystal needs more memory than there is.
+        InputError: a count is below 1, the seed is negative, one crystal needs more memory than there is, or a baseline can do nothing
+            with the template.
     """
     draws = draws_of(template, n_samples, seed)
+    if isinstance(model, Baseline):
+        model.check(template, seed)
     check_memory(model, template.n_atoms, n_samples * template.n_atoms, max_atoms)
     return [proposal for batch in sample_batches(model, draws, config, max_atoms, on_step, checks) for proposal in batch]
 
 
 def sample_batches(
-    model: PackFlow,
+    model: PackFlow | Baseline,
     draws: Iterable[Draw],
     config: SampleConfig | None = None,
     max_atoms: int | None = None,
@@ -150,8 +155,20 @@ def sample_batches(
     """
     if max_atoms is not None and max_atoms < 1:
         raise InputError(f"max_atoms must be at least 1, got {max_atoms}")
-    sampler = Sampler(model, config or SampleConfig(), on_step)
-    return (accepted(sampler.sample, batch, checks or Checks()) for batch in in_batches(draws, max_atoms or fitting(model)))
+    sample_draws: SampleDraws
+    if isinstance(model, Baseline):
+        sample_draws = partial(told, partial(baseline_proposals, model), on_step)
+    else:
+        sample_draws = Sampler(model, config or SampleConfig(), on_step).sample
+    return (accepted(sample_draws, batch, checks or Checks()) for batch in in_batches(draws, max_atoms or fitting(model)))
+
+
+def told(sample_draws: SampleDraws, on_step: StepCallback | None, draws: Sequence[Draw]) -> list[Proposal]:
+    """Sample draws, and tell how many once that is done."""
+    proposals = sample_draws(draws)
+    if on_step:
+        on_step(len(draws))
+    return proposals
 
 
 def sample_batch(

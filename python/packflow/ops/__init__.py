@@ -6,6 +6,7 @@ from packflow.ops.bond_attention import BondTable, bond_attention, bond_attentio
 from packflow.ops.bonded import BondedResult, BondedTerms, bonded
 from packflow.ops.clash import clash
 from packflow.ops.ewald import Ewald, ewald
+from packflow.ops.first_fit import first_fit
 from packflow.ops.min_image import min_image
 from packflow.ops.neighbors import NeighborList, neighbors
 from packflow.ops.nonbonded import Nonbonded, nonbonded
@@ -31,6 +32,7 @@ __all__ = [
     "bonded",
     "clash",
     "ewald",
+    "first_fit",
     "min_image",
     "neighbor_radius",
     "neighbors",

@@ -180,6 +180,38 @@ def min_image(
     return torch.stack(distances).to(positions.dtype) if distances else positions.new_zeros(0)
 
 
+def first_fit(
+    cell: Tensor,  # [n_tries, 3, 3]
+    rotation: Tensor,  # [n_tries, n_molecules, 3, 3]
+    center: Tensor,  # [n_tries, n_molecules, 3]
+    shape: Tensor,  # [n_atoms, 3]
+    radii: Tensor,  # [n_atoms]
+    operations: Tensor,  # [n_copies, 3, 4]
+    molecule: Tensor,  # [n_copies]
+) -> int:
+    """Number of the first try in which no two molecules touch, or -1: every copy against every image of every copy.
+
+    Args and result are those of `packflow.ops.first_fit`.
+    """
+    of_copy = molecule.long()
+    contact = radii[:, None] + radii
+    for number in range(len(cell)):
+        rows = cell[number]
+        seen = (shape @ rotation[number].mT) @ rows.inverse() + center[number][:, None]  # [n_molecules, n_atoms, 3], fractional
+        atoms = seen[of_copy] @ operations[:, :, :3].mT + operations[:, None, :, 3]
+        heights = 1.0 / rows.inverse().norm(dim=0)
+        spread = atoms.flatten(0, 1).amax(0) - atoms.flatten(0, 1).amin(0)
+        touching = False
+        for shift in product(*(range(-n, n + 1) for n in (spread + contact.max() / heights).ceil().int().tolist())):
+            moved = atoms + torch.tensor(shift, dtype=cell.dtype)
+            distance = ((moved[None, :, None] - atoms[:, None, :, None]) @ rows).norm(dim=-1)  # [n_copies, n_copies, n_atoms, n_atoms]
+            other = torch.ones(len(atoms), len(atoms), dtype=torch.bool) if any(shift) else ~torch.eye(len(atoms), dtype=torch.bool)
+            touching |= bool((distance < contact)[other].any())
+        if not touching:
+            return number
+    return -1
+
+
 def bond_attention(
     q: Tensor,  # [n_atoms, n_heads, d_head]
     k: Tensor,  # [n_atoms, n_heads, d_head]

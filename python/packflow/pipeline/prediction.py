@@ -16,7 +16,7 @@ from packflow.campaign.relaxation import Relaxation
 from packflow.campaign.relaxed_shard import Counts
 from packflow.campaign.run import carry_on
 from packflow.campaign.store import open_store
-from packflow.campaign.work import Engine, carried_on
+from packflow.campaign.work import Executor, carried_on
 from packflow.errors import InputError
 from packflow.flow.acceptance import Checks, Tally
 from packflow.flow.sampler import SampleConfig
@@ -60,7 +60,7 @@ def predict(
     name: str = "molecule",
     max_atoms: int | None = None,
     n_workers: int = 1,
-    engine: Engine | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ) -> Prediction:
     """Predict the crystals of a molecule.
@@ -78,7 +78,7 @@ def predict(
         seed: Proposal k of each is made from the noise of (seed, k).
         config: How the flow is integrated.
         checks: Limits beyond which a proposal is flagged; with a budget above 1 it is then replaced by a fresh sample.
-        potential: What energies are by; a name, or an object that can be pickled if the engine uses other processes.
+        potential: What energies are by; a name, or an object that can be pickled if the executor uses other processes.
         relaxation: How proposals are relaxed; flagged ones are not unless it says so.
         references: CIF files of known crystals, to be compared with.
         gas: Compute lattice energies too.
@@ -86,7 +86,7 @@ def predict(
         name: Of the molecule, in names of crystals.
         max_atoms: Atoms sampled at once; None as for `packflow.sample`.
         n_workers: Processes that will share the memory of a device.
-        engine: `packflow.campaign.work.here`, or one of `processes` and `cluster` with `functools.partial`.
+        executor: `packflow.campaign.work.here`, or one of `processes` and `cluster` with `functools.partial`.
         progress: Show a progress bar for each stage on standard error.
 
     Raises:
@@ -106,11 +106,11 @@ def predict(
     except InputError:
         store.close()
         raise
-    results = carry_on(model, store, engine)
+    results = carry_on(model, store, executor)
     given_up = with_progress(results, "sampling", store.plan.n_proposals, lambda: store.n_done, progress)
     check_none_given_up(given_up, "sampled")
     stage = open_stage(out, ready, relaxation, device, called)
-    done = carried_on(stage.work, stage.missing(), stage, engine)
+    done = carried_on(stage.work, stage.missing(), stage, executor)
     given_up = with_progress(done, "relaxing", stage.source.n_proposals, lambda: stage.counts.n_proposals, progress)
     check_none_given_up(given_up, "relaxed")
     with Console(stderr=True).status("ranking") if progress else nullcontext():

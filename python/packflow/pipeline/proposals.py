@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from packflow.baseline.engine import Baseline
 from packflow.flow.acceptance import Checks
 from packflow.flow.draws import draws_of
 from packflow.flow.sampler import SampleConfig, check_memory, sample_batches
@@ -17,7 +18,7 @@ from packflow.structure import Template
 
 
 def sample_to_folder(
-    model: PackFlow,
+    model: PackFlow | Baseline,
     template: Template,
     out: str | Path,
     n_samples: int = 32,
@@ -31,7 +32,7 @@ def sample_to_folder(
     """Sample proposals and write them, batch by batch, as a table and CIF files.
 
     Args:
-        model: From `packflow.load`.
+        model: From `packflow.load`, or a baseline.
         template: Molecule and number of copies per unit cell.
         out: Folder that does not exist or is empty.
         n_samples: Number of proposals.
@@ -50,6 +51,8 @@ def sample_to_folder(
     """
     config, checks = config or SampleConfig(), checks or Checks()
     draws = draws_of(template, n_samples, seed)
+    if isinstance(model, Baseline):
+        model.check(template, seed)
     check_memory(model, template.n_atoms, n_samples * template.n_atoms, max_atoms)
     batches = sample_batches(model, draws, config, max_atoms, lambda n: bar.advance(work, n), checks)
     run: dict[str, object] = {
@@ -57,13 +60,13 @@ def sample_to_folder(
         "n_copies": template.n_copies,
         "n_samples": n_samples,
         "seed": seed,
-        **asdict(config),
+        **(model.settings() if isinstance(model, Baseline) else asdict(config)),
         "checks": asdict(checks),
         **(settings or {}),
     }
     columns = (TextColumn("sampling"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
     with ProposalFolder(out, run) as folder, Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        n_stages = len(config.stages())
+        n_stages = 1 if isinstance(model, Baseline) else len(config.stages())
         work = bar.add_task("steps", total=n_samples * n_stages)
         for proposals in batches:
             folder.write(proposals)

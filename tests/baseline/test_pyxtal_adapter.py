@@ -1,0 +1,70 @@
+"""PyXtal's crystals as ours, where PyXtal is installed; and what is said where it is not."""
+
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import spglib
+
+from packflow.baseline import PackingConfig, random_packings
+from packflow.baseline.pyxtal_adapter import pyxtal_packings
+from packflow.baseline.sites import sites_of
+from packflow.errors import InputError
+from packflow.metrics import bonds_valid_percent
+from packflow.structure import AtomsBatch, Molecule, Template
+
+TEMPLATE = Template(Molecule.from_smiles("CC(=O)Oc1ccccc1C(=O)O"), 4)
+
+
+def space_group(crystal):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cell = crystal.cell, crystal.fractional, crystal.template.atomic_numbers
+        return spglib.get_symmetry_dataset(cell, symprec=1e-3).number
+
+
+@pytest.fixture
+def pyxtal():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("pyxtal", reason="PyXtal is not installed")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_both_make_crystals_of_the_groups_that_were_asked_for(pyxtal):
+    theirs = pyxtal_packings(TEMPLATE, (14, 19), 4, seed=1)
+    ours = random_packings(TEMPLATE, 4, seed=1, config=PackingConfig(space_groups=(14, 19), volume_factor=2.0))
+    assert [packing.space_group for packing in theirs] == [14, 19, 14, 19]
+    assert sorted(packing.space_group for packing in ours) == [14, 14, 19, 19]
+    for packing in (*theirs, *ours):
+        assert space_group(packing.crystal) == packing.space_group
+    assert (bonds_valid_percent(AtomsBatch.from_crystals([packing.crystal for packing in theirs])) == 100).all()
+    again = pyxtal_packings(TEMPLATE, (14, 19), 1, seed=1)[0]
+    np.testing.assert_array_equal(again.crystal.positions, theirs[0].crystal.positions)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", [2, 14, 15, 47, 61, 62, 88, 139, 148, 166, 194, 225])
+def test_number_of_wyckoff_positions(pyxtal, number):
+    """Ours are found by their stabilizers, PyXtal's are those of the International Tables."""
+    from pyxtal.symmetry import Group
+
+    multiplicities = [position.multiplicity for position in Group(number).Wyckoff_positions]
+    for multiplicity in set(multiplicities):
+        assert len(sites_of(number, multiplicity)) == multiplicities.count(multiplicity)
+
+
+def test_without_pyxtal(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyxtal", None)
+    with pytest.raises(InputError, match="PyXtal is not installed: pip install pyxtal"):
+        pyxtal_packings(TEMPLATE, (14,), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"n_samples": 0}, "n_samples must be"), ({"seed": -1}, "seed must be"), ({"space_groups": ()}, "space_groups must name")],
+)
+def test_bad_arguments(change, message):
+    with pytest.raises(InputError, match=message):
+        pyxtal_packings(TEMPLATE, **{"space_groups": (14,), **change})
