@@ -46,8 +46,8 @@ def solved_columns(
         if found.problems[k]:
             solved[row] = None
             continue
-        n_matched[row] = int(found.n_matched[k])
-        solved[row] = n_matched[row] >= N_SOLVED
+        matched = n_matched[row] = int(found.n_matched[k])
+        solved[row] = matched >= N_SOLVED
         if bool(found.same[k]):
             rmsd[row] = float(found.rmsd[k])
     return {"n_matched": pa.array(n_matched, pa.int64()), "rmsd_15": pa.array(rmsd, pa.float64()), "solved": pa.array(solved, pa.bool_())}
