@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from packflow.errors import InputError
 from packflow.model import PackFlow
-from packflow.model.pretrained import load
+from packflow.model.pretrained import find, load, pretrained_names
+from packflow.train.checkpoint import PROGRESS
 
 # engines of the campaign that need no weights
 BASELINES = ("random", "rigid-press")
@@ -34,6 +36,17 @@ class EngineName:
     def is_baseline(self) -> bool:
         """Whether it has no weights."""
         return self.word in BASELINES
+
+    @property
+    def energy_share(self) -> float | None:
+        """Share of the energy in the rewards that its weights were aligned by (the paper's lambda); None for other engines."""
+        if self.is_baseline or self.word in pretrained_names():
+            return None
+        file = find(self.word)[0] / PROGRESS
+        if not file.is_file():
+            return None
+        rewards = json.loads(file.read_text()).get("config", {}).get("rewards", {})
+        return float(rewards["energy_share"]) if "energy_share" in rewards else None
 
     def model(self, device: str = "cpu") -> PackFlow:
         """Its network; raises InputError if there are no such weights."""

@@ -38,6 +38,11 @@ OF_CRYSTAL = {
     "solved_any": ("", f"crystals solved: {N_SOLVED} of 15 molecules, no clash"),
     "distinct": ("", "distinct packings per proposal"),
 }
+# medians over proposals: one clash has the energy of a hundred others
+MEDIANS = {
+    "energy_above_known": ("eV per heavy atom", "energy above the known crystal, median"),
+    "force": ("eV/Å", "mean force, median"),
+}
 BEST = {"amd_best": ("amd_distance", np.min), "n_matched_best": ("n_matched", np.max), "solved_any": ("solved", np.max)}
 OF_RELEASED = {
     "released_density_mape_pct": ("%", "density error, as released"),
@@ -46,7 +51,7 @@ OF_RELEASED = {
     "released_rdf_wasserstein": ("Å", "RDF distance, as released"),
     "released_rdf_wasserstein_short_range": ("Å", "RDF distance, short, as released"),
 }
-METRICS = {**MEANS, **OF_CRYSTAL, **OF_RELEASED}
+METRICS = {**MEANS, **OF_CRYSTAL, **MEDIANS, **OF_RELEASED}
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def crystal_table(scores: pa.Table) -> pa.Table:
         molecule, case, reference, n_proposals and the columns of METRICS that the scores allow, float64; missing where no proposal has
         a value. Shares are of all proposals, failed ones among them.
     """
-    numbers = {name: scores[name].cast(pa.float64()).to_numpy() for name in (*MEANS, *OF_RELEASED) if name in scores.column_names}
+    numbers = {name: scores[name].cast(pa.float64()).to_numpy() for name in (*MEANS, *MEDIANS, *OF_RELEASED) if name in scores.column_names}
     problem, flag = (np.array([bool(x) for x in scores[name].to_pylist()], dtype=bool) for name in ("problem", "flag"))
     packing = scores["packing"].cast(pa.float64()).to_numpy()
     keys = list(zip(*(scores[name].to_pylist() for name in ("molecule", "case", "reference")), strict=True))
@@ -92,6 +97,7 @@ def crystal_table(scores: pa.Table) -> pa.Table:
         fine = [row for row in rows if not problem[row]]
         of_crystal = {"molecule": molecule, "case": case, "reference": reference, "n_proposals": len(rows)}
         of_crystal |= {name: mean_of(values[rows if name in OF_RELEASED else fine]) for name, values in numbers.items()}
+        of_crystal |= {name: best_of(numbers[name][fine], np.median) for name in MEDIANS if name in numbers}
         of_crystal |= {name: best_of(numbers[column][fine], best) for name, (column, best) in BEST.items() if column in numbers}
         if "solved" in numbers:
             # one that is no crystal solves nothing
@@ -111,7 +117,7 @@ def mean_of(values: np.ndarray) -> float | None:
 
 
 def best_of(values: np.ndarray, best: Callable[[np.ndarray], float]) -> float | None:
-    """Least or greatest of the numbers that are there."""
+    """Least, greatest or median of the numbers that are there."""
     there = values[~np.isnan(values)]
     return float(best(there)) if len(there) else None
 

@@ -19,6 +19,7 @@ from rich.progress import track
 
 from packflow.campaign.disk import write_atomically
 from packflow.errors import InputError
+from packflow.evaluate.energies import energy_columns, ready
 from packflow.evaluate.sampled import PROPOSALS, proposals_by_case
 from packflow.evaluate.solved import solved_columns
 from packflow.evaluate.test_set import Case
@@ -41,14 +42,16 @@ RELEASED = "released_"
 class ScoreOptions:
     """What is computed beside the paper's metrics.
 
-    pdd:    PDD distance, milliseconds a pair.
-    rmsd:   packing similarity, see `packflow.evaluate.solved`; up to a second a pair.
-    compat: the released code's metrics, for its way of averaging.
+    pdd:       PDD distance, milliseconds a pair.
+    rmsd:      packing similarity, see `packflow.evaluate.solved`; up to a second a pair.
+    compat:    the released code's metrics, for its way of averaging.
+    potential: energies and forces of proposals by it; "" for none.
     """
 
     pdd: bool = False
     rmsd: bool = True
     compat: bool = False
+    potential: str = ""
 
 
 def score_engine(folder: Path, cases: Sequence[Case], options: ScoreOptions, label: str = "", progress: bool = True) -> pa.Table:
@@ -121,6 +124,8 @@ def scores_of(rows: Sequence[Mapping[str, Any]], case: Case, options: ScoreOptio
     }
     if options.rmsd:
         table |= solved_columns(proposals, case.crystals, pairs, metrics["clash_nonbonded_percent"].to_numpy())
+    if options.potential:
+        table |= energy_columns(proposals, case.crystals, pairs, ready(options.potential, "cpu"))
     if options.compat:
         table |= released_columns(proposals, case.crystals, pairs)
     problems = [rows[p]["problem"] or found for (p, _), found in zip(pairs.tolist(), metrics["problem"].to_pylist(), strict=True)]
