@@ -26,7 +26,7 @@ LAST = 0.02
 
 
 def distance_figure(model: PackFlow, crystals: Sequence[Crystal], seed: int = 0, label: str = "") -> Figure:
-    """Mean attention of pairs of atoms by their distance in the known crystal, at six flow times.
+    """Mean attention of pairs of atoms by their distance in the known crystal, at six flow times, within molecules and between them.
 
     Args:
         model: Network.
@@ -36,28 +36,38 @@ def distance_figure(model: PackFlow, crystals: Sequence[Crystal], seed: int = 0,
         label: Of the network.
 
     Raises:
-        InputError: no crystal has two atoms.
+        InputError: no crystal has two atoms near enough.
     """
     edges = np.arange(0.0, FARTHEST + BIN, BIN)
-    sums, counts = np.zeros((len(TIMES), len(edges) - 1)), np.zeros(len(edges) - 1)
+    n_bins = len(edges) - 1
+    # within a molecule, between molecules
+    sums, counts = np.zeros((len(TIMES), 2 * n_bins)), np.zeros(2 * n_bins)
     for place, crystal in enumerate(crystals):
-        distances, pairs = pair_distances(crystal)
-        bins = np.digitize(distances, edges) - 1
-        near = bins < len(counts)
-        counts += np.bincount(bins[near], minlength=len(counts))
+        distances, (i, j) = pair_distances(crystal)
+        size = crystal.template.molecule.n_atoms
+        bins = np.digitize(distances, edges) - 1 + n_bins * (i // size != j // size)
+        near = distances < FARTHEST
+        counts += np.bincount(bins[near], minlength=2 * n_bins)
         found = attention_of(model, crystal, TIMES, torch.Generator().manual_seed(seed + place))
         for row, attention in enumerate(found):
-            sums[row] += np.bincount(bins[near], attention.relative.numpy()[pairs][near], minlength=len(counts))
-    enough = counts >= min(FEWEST, counts.max(initial=0))
+            sums[row] += np.bincount(bins[near], attention.relative.numpy()[i, j][near], minlength=2 * n_bins)
     if not counts.any():
         raise InputError(f"crystals must have pairs of atoms within {FARTHEST} Å, got none")
-    x, means = (edges[:-1] + BIN / 2)[enough], sums[:, enough] / counts[enough]
-    curves = [Curve(x, y, f"t = {t:g}", shade, width=2.0) for t, y, shade in zip(TIMES, means, SHADES, strict=True)]
-    even = Curve(np.array([0.0, FARTHEST]), np.ones(2), "all alike", GREY, dashed=True, width=1.2)
-    heading = "attention (1: an atom looks at all alike)"
-    panel = Panel("", "distance in the crystal (Å)", heading, (even, *curves), (0.0, FARTHEST), (0.0, 1.05 * float(means.max())))
+    halves = (("within a molecule", slice(0, n_bins)), ("between molecules", slice(n_bins, None)))
+    panels = tuple(distance_panel(title, edges, sums[:, half], counts[half]) for title, half in halves)
     name = "Attention by distance and flow time" + (f", {label}" if label else "")
-    return Figure("attention_distance", name, (panel,), n_columns=1, width=6.2, height=4.2)
+    return Figure("attention_distance", name, panels, height=4.0)
+
+
+def distance_panel(title: str, edges: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> Panel:
+    """Mean attention of the pairs in each bin. sums: [n_times, n_bins]; counts: [n_bins]"""
+    enough = counts >= FEWEST if counts.max() >= FEWEST else counts > 0
+    x, means = (edges[:-1] + BIN / 2)[enough], sums[:, enough] / counts[enough]
+    even = Curve(np.array([0.0, FARTHEST]), np.ones(2), "all alike", GREY, dashed=True, width=1.2)
+    curves = [Curve(x, y, f"t = {t:g}", shade, width=2.0) for t, y, shade in zip(TIMES, means, SHADES, strict=True)]
+    low, high = float(means.min(initial=1.0)), float(means.max(initial=1.0))
+    heading = "attention (1: all atoms alike)"
+    return Panel(title, "distance in the crystal (Å)", heading, (even, *curves), (0.0, FARTHEST), (low / 1.3, 1.3 * high), y_log=True)
 
 
 def pair_distances(crystal: Crystal) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:

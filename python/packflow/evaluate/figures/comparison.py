@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from packflow.errors import InputError
-from packflow.evaluate.figures.spec import GREY, Curve, Figure, Panel, Points, engine_color
+from packflow.evaluate.figures.spec import GREY, Curve, Figure, Marker, Panel, Points, engine_color
 from packflow.evaluate.means import best_of_n, group_means
 from packflow.evaluate.run import EngineResult
 
@@ -27,7 +27,9 @@ def efficiency_figure(results: Sequence[EngineResult]) -> Figure:
         least = best_of_n(result.scores)
         most = max(most, len(least))
         curves.append(Curve(np.arange(1, len(least) + 1), least, result.engine.label, engine_color(place), width=2.0))
-    panel = Panel("", "proposals of a crystal", "expected best AMD distance (Å)", tuple(curves), (1 - 0.02 * most, most * 1.02))
+    panel = Panel(
+        "", "proposals of a crystal", "expected best AMD distance (Å)", tuple(curves), (1 - 0.02 * most, most * 1.02), x_whole=True
+    )
     return Figure("sample_efficiency", "Best of n proposals, mean over molecules", (panel,), n_columns=1, width=5.6, height=4.0)
 
 
@@ -38,8 +40,8 @@ def aligned_figure(base: EngineResult, aligned: EngineResult, place: int = 0) ->
         x, y, names = both(base, aligned, metric)
         top = 1.08 * float(max(x.max(initial=0), y.max(initial=0), 1e-6))
         points = Points(x, y, color=engine_color(place), size=6, names=names, opacity=0.75)
-        better = float((y < x).mean()) if len(x) else 0.0
-        title = f"{heading.partition(' (')[0]}: better for {100 * better:.0f} %"
+        lower = float((y < x).mean()) if len(x) else 0.0
+        title = f"{heading.partition(' (')[0]}: lower for {100 * lower:.0f} %"
         labels = f"{heading}, {base.engine.label}", f"{heading}, {aligned.engine.label}"
         panels.append(Panel(title, *labels, (points,), (0, top), (0, top), diagonal=True))
     name = f"{base.engine.label}_against_{aligned.engine.label}"
@@ -77,10 +79,19 @@ def tradeoff_figure(results: Sequence[EngineResult]) -> Figure:
         share = result.engine.energy_share
         label = result.engine.label + ("" if share is None else f" (λ = {share:g})")
         x, y = (np.array([value]) for value in position(result))
-        points.append(Points(x, y, label, engine_color(place), "diamond" if share is None else "circle", 9, [label], opacity=1.0))
+        marker: Marker = "diamond" if share is None else "circle"
+        points.append(Points(x, y, "", engine_color(place), marker, 9, [label], opacity=1.0, texts=[label]))
     labels = "energy above the known crystal (eV per heavy atom)", "mean force (eV/Å)"
-    title = "Energy and force of proposals before relaxation"
-    return Figure("energy_and_force", title, (Panel("medians of proposals, mean over molecules", *labels, tuple(points)),), 1, 6.0, 4.4)
+    x, y = np.array([position(result) for _, result in found]).T
+    panel = Panel("", *labels, tuple(points), around(x), around(y))
+    return Figure("energy_and_force", "Proposals before relaxation: medians, mean over molecules", (panel,), 1, 6.0, 4.4)
+
+
+def around(values: np.ndarray) -> tuple[float, float]:
+    """A range with room for labels."""
+    low, high = float(values.min()), float(values.max())
+    room = max(high - low, 0.1 * abs(high), 1e-3)
+    return low - 0.2 * room, high + 0.35 * room
 
 
 def known_energy(result: EngineResult) -> bool:

@@ -14,17 +14,17 @@ from packflow.structure import Crystal, Template
 
 # values of known crystals for which bins may be narrow
 MANY = 2000
-# what is compared, unit, lowest and highest value, bins, bins where there are few known values
+# what is compared: unit, edges of narrow and of wide bins; 90, 120 and 180 degrees lie in the middle of a bin
 SHOWN = {
-    "bond lengths": ("Å", 1.0, 2.1, 110, 44),
-    "bond angles": ("degrees", 80.0, 180.0, 100, 50),
-    "lattice lengths": ("Å", 2.0, 32.0, 60, 20),
-    "lattice angles": ("degrees", 50.0, 130.0, 80, 20),
+    "bond lengths": ("Å", np.linspace(1.0, 2.1, 111), np.linspace(1.0, 2.1, 45)),
+    "bond angles": ("degree", np.linspace(79.5, 180.5, 102), np.linspace(79.0, 181.0, 52)),
+    "lattice lengths": ("Å", np.linspace(2.0, 32.0, 61), np.linspace(2.0, 32.0, 21)),
+    "lattice angles": ("degree", np.linspace(47.5, 132.5, 86), np.linspace(48.0, 132.0, 22)),
 }
 
 
 def geometry_figure(known: Sequence[Sequence[Crystal]], generated: Mapping[str, Sequence[Sequence[Crystal]]]) -> Figure:
-    """The distributions over a test set. Each template counts the same, however many crystals it has.
+    """The distributions over a test set. A template has the same weight for an engine as in the known crystals, however many it has.
 
     Args:
         known: Crystals of each template.
@@ -42,23 +42,31 @@ def geometry_figure(known: Sequence[Sequence[Crystal]], generated: Mapping[str, 
         "lattice lengths": lambda crystal: niggli_lattice(crystal.lattice)[:3],
         "lattice angles": lambda crystal: niggli_lattice(crystal.lattice)[3:],
     }
-    for what, (unit, low, high, n_bins, n_few) in SHOWN.items():
+    for what, (unit, narrow, wide) in SHOWN.items():
         values, weights = weighted(known, values_of[what])
-        edges = np.linspace(low, high, (n_bins if len(values) > MANY else n_few) + 1)
+        edges = narrow if len(values) > MANY else wide
         items = [distribution(values, weights, edges, label="known crystals", color=REFERENCE_COLOR, filled=True, width=1.2)]
         for place, (label, crystals) in enumerate(generated.items()):
             items.append(distribution(*weighted(crystals, values_of[what]), edges, label=label, color=engine_color(place)))
-        panels.append(Panel(what, f"{what.removesuffix('s')} ({unit})", f"density (1/{unit})", tuple(items), (low, high)))
+        panels.append(
+            Panel(
+                what,
+                f"{what.removesuffix('s')} ({unit if unit == 'Å' else 'degrees'})",
+                f"density (1/{unit})",
+                tuple(items),
+                (float(edges[0]), float(edges[-1])),
+            )
+        )
     return Figure("geometry", "Geometry of generated and known crystals", tuple(panels))
 
 
 def weighted(templates: Sequence[Sequence[Crystal]], values_of: Callable[[Crystal], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Values of all crystals, and a weight of each such that those of a template add up to one. [n], [n]"""
+    """Values of all crystals, and a weight of each: one over the number of crystals of its template. [n], [n]"""
     values, weights = [np.zeros(0)], [np.zeros(0)]
     for crystals in templates:
         found = np.concatenate([np.zeros(0), *(values_of(crystal) for crystal in crystals)])
         values.append(found)
-        weights.append(np.full(len(found), 1 / max(len(found), 1)))
+        weights.append(np.full(len(found), 1 / max(len(crystals), 1)))
     return np.concatenate(values), np.concatenate(weights)
 
 

@@ -75,8 +75,9 @@ def points_trace(points: Points, about: dict[str, Any], place: int, figure: Figu
     if points.values is not None:
         marker |= {"color": points.values, "colorscale": "Viridis"}
         if points.values_label:
-            right = (place % figure.n_columns + 1) / figure.n_columns
-            marker |= {"showscale": True, "colorbar": {"title": points.values_label, "x": right - 0.06, "len": 0.8 / figure.n_rows}}
+            center = (place % figure.n_columns + 0.45) / figure.n_columns
+            about_bar = {"orientation": "h", "x": center, "y": -0.08, "yanchor": "top", "len": 0.7 / figure.n_columns, "thickness": 14}
+            marker |= {"showscale": True, "colorbar": {**about_bar, "title": {"text": points.values_label, "side": "bottom"}}}
     trace = {**about, "mode": "markers+text" if points.texts else "markers", "x": points.x, "y": points.y, "marker": marker}
     if points.texts:
         trace |= {"text": list(points.texts), "textposition": "top center"}
@@ -88,9 +89,11 @@ def points_trace(points: Points, about: dict[str, Any], place: int, figure: Figu
 def set_axes(page: Any, panel: Panel, row: int, column: int) -> None:  # noqa: ANN401, plotly has no types
     """Labels and ranges of a panel."""
     page.update_xaxes(title_text=panel.x_label, range=panel.x_range, visible=not panel.bare, row=row, col=column)
-    page.update_yaxes(title_text=panel.y_label, range=panel.y_range, visible=not panel.bare, row=row, col=column)
+    about = {"title_text": panel.y_label, "visible": not panel.bare, "type": "log" if panel.y_log else "linear"}
+    y_range = np.log10(panel.y_range) if panel.y_range and panel.y_log else panel.y_range
+    page.update_yaxes(**about, range=y_range, row=row, col=column)
     if panel.bare:
-        page.update_yaxes(scaleanchor=f"x{'' if row == column == 1 else (row - 1) * 2 + column}", row=row, col=column)
+        page.update_yaxes(scaleanchor=page.get_subplot(row, column).xaxis.plotly_name.replace("axis", ""), row=row, col=column)
 
 
 def faint(color: str) -> str:

@@ -20,6 +20,8 @@ from packflow.structure import Crystal
 
 # crystals over which attention is averaged, and atoms of one of them, at most
 N_ATTENDED, MOST_ATTENDED = 12, 300
+# atoms of a cell whose picture is neither empty nor crowded
+EASY = 48
 
 
 def paper_figures(
@@ -31,7 +33,7 @@ def paper_figures(
         evaluation: From `evaluate_engines`.
         out: Its folder.
         warn: Told of each figure that cannot be drawn, and why; the others are.
-        crystal: Name of the known crystal whose attention is shown; None for the smallest of several copies.
+        crystal: Name of the known crystal whose attention is shown; None for one of several copies that is easy to see.
         atom: The one whose attention is shown, see `atom_figure`.
     """
     results = evaluation.results
@@ -79,7 +81,7 @@ def attention_of_atom(engine: EngineName, test_set: TestSet, crystal: str | None
     named = {name: one for case in test_set.cases for name, one in zip(case.references, case.crystals, strict=True)}
     if crystal is None:
         several = [name for name, one in named.items() if one.template.n_copies > 1] or list(named)
-        crystal = min(several, key=lambda name: (named[name].template.n_atoms, name))
+        crystal = min(several, key=lambda name: (abs(named[name].template.n_atoms - EASY), name))
     if crystal not in named:
         raise InputError(f"attention-crystal must be one of the test set, such as {next(iter(named))}, got {crystal}")
     return atom_figure(engine.model(), named[crystal], atom, name=Path(crystal).stem)

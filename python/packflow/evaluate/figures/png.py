@@ -41,8 +41,10 @@ def png_bytes(figure: Figure) -> bytes:
         canvas = Canvas(figsize=size, dpi=DPI, layout="constrained")
         FigureCanvasAgg(canvas)
         axes = np.atleast_1d(canvas.subplots(figure.n_rows, figure.n_columns)).ravel()
+        shown: set[str] = set()
         for place, panel in enumerate(figure.panels):
             draw_panel(canvas, axes[place], panel)
+            add_legend(axes[place], panel, shown)
         for rest in axes[len(figure.panels) :]:
             rest.axis("off")
         canvas.suptitle(figure.title, fontsize=12)
@@ -53,6 +55,8 @@ def png_bytes(figure: Figure) -> bytes:
 
 def draw_panel(canvas: Canvas, axes: Axes, panel: Panel) -> None:
     """Draw one pair of axes."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     for item in panel.items:
         if isinstance(item, Curve):
             draw_curve(axes, item)
@@ -67,11 +71,29 @@ def draw_panel(canvas: Canvas, axes: Axes, panel: Panel) -> None:
         axes.set_ylim(*panel.y_range)
     if panel.diagonal:
         axes.axline((0, 0), slope=1, color=GREY, linewidth=1, zorder=0)
+    if panel.y_log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_minor_formatter(FuncFormatter(lambda y, _: f"{y:g}" if few_decades(panel) else ""))
+    if panel.x_whole:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if panel.bare:
         axes.set_aspect("equal")
         axes.axis("off")
-    if any(item.label for item in panel.items):
-        axes.legend()
+
+
+def few_decades(panel: Panel) -> bool:
+    """Whether a logarithmic axis is so short that numbers between powers of ten are needed."""
+    return panel.y_range is not None and panel.y_range[1] < 10 * panel.y_range[0]
+
+
+def add_legend(axes: Axes, panel: Panel, shown: set[str]) -> None:
+    """A legend, unless that of another panel has all of it."""
+    labels = {item.label for item in panel.items if item.label}
+    if labels - shown:
+        # nothing of a picture may be covered
+        axes.legend(**({"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncols": 2} if panel.bare else {}))
+    shown |= labels
 
 
 def draw_curve(axes: Axes, curve: Curve) -> None:

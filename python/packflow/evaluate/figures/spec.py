@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -77,6 +77,8 @@ class Panel:
     x_range, y_range:        None for what the items need.
     diagonal:                with the line x = y.
     bare:                    a picture: equal scales and no axes.
+    y_log:                   logarithmic.
+    x_whole:                 numbers on the axis are whole.
     """
 
     title: str
@@ -87,6 +89,8 @@ class Panel:
     y_range: tuple[float, float] | None = None
     diagonal: bool = False
     bare: bool = False
+    y_log: bool = False
+    x_whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,6 @@ class Figure:
     n_columns: int = 2
     width: float = 4.6
     height: float = 3.6
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def n_rows(self) -> int:
