@@ -172,7 +172,8 @@ def interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 def best_of_n(scores: pa.Table, metric: str = "amd_distance") -> np.ndarray:
     """Expected least value among n proposals of a crystal, mean over crystals, then molecules (paper, appendix E).
 
-    Exact for n proposals drawn from those that there are and did not fail, so that the curve has no noise of an order.
+    Exact for n proposals drawn from those that there are, so that the curve has no noise of an order. One that failed counts as the worst
+    that did not.
 
     Args:
         scores: From `packflow.evaluate.scores.score_engine`.
@@ -184,10 +185,8 @@ def best_of_n(scores: pa.Table, metric: str = "amd_distance") -> np.ndarray:
     values: dict[tuple[str, str], list[float]] = {}
     columns = (scores[name].to_pylist() for name in ("molecule", "reference", metric))
     for molecule, reference, value in zip(*columns, strict=True):
-        found = values.setdefault((molecule, reference), [])
-        if value is not None:
-            found.append(value)
-    usable = {key: np.sort(found) for key, found in values.items() if found}
+        values.setdefault((molecule, reference), []).append(np.nan if value is None else value)
+    usable = {key: np.sort(np.nan_to_num(found, nan=np.nanmax(found))) for key, found in values.items() if not np.isnan(found).all()}
     if not usable:
         return np.zeros(0)
     n_most = min(len(found) for found in usable.values())

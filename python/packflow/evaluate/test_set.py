@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from packflow.campaign import Job
 from packflow.data.candidates import read_candidates
 from packflow.data.dataset import MANIFEST, CrystalDataset
 from packflow.data.filters import PrepareConfig
-from packflow.data.source import list_files, read_table
+from packflow.data.source import STRUCTURE_FILES, list_files, read_table
 from packflow.errors import InputError
 from packflow.structure import Crystal, Template
 
@@ -152,6 +152,7 @@ def of_files(path: Path, table: str | Path | None, n_jobs: int) -> TestSet:
     """Crystals of structure files, Niggli-reduced as those of a dataset."""
     rows = read_table(Path(table) if table else None)
     config = PrepareConfig(max_atoms=0, duplicate_tolerance=0.0)
-    candidates = list(read_candidates(path, list_files(path), rows, config, n_jobs, progress=False))
+    names = [name for name in list_files(path) if PurePosixPath(name).suffix.lower() in STRUCTURE_FILES]
+    candidates = list(read_candidates(path, names, rows, config, n_jobs, progress=False))
     left_out = [f"{c.name} ({c.reason}{': ' if c.detail else ''}{c.detail})" for c in candidates if c.crystal is None]
     return TestSet.of(((c.name, c.crystal) for c in candidates if c.crystal is not None), left_out)

@@ -14,8 +14,10 @@ from packflow.rank.lattice_energy import KJ_MOL_PER_EV
 Above = Callable[[np.ndarray], np.ndarray]
 
 STAR = "#D62728"
-# kJ/mol above the best: what a search for polymorphs looks at
-NEAR = 30.0
+# kJ/mol above the best: nearly all polymorphs that are known lie so near (Nyman and Day, CrystEngComm 17, 5154, 2015)
+NEAR = 10.0
+# kJ/mol, of the logarithmic axis: unrelaxed crystals have energies over four powers of ten
+LEAST = 1.0
 
 
 def landscape_figure(landscapes: Sequence[Landscape], title: str = "") -> Figure:
@@ -36,19 +38,15 @@ def landscape_figure(landscapes: Sequence[Landscape], title: str = "") -> Figure
         return (energy - lowest) * KJ_MOL_PER_EV
 
     before, after = ([points_of(one, place, above, relaxed) for place, one in enumerate(landscapes)] for relaxed in (False, True))
-    star = [measured(landscapes[0], above)] if len(landscapes[0].known) else []
+    on_log, star = ([measured(landscapes[0], above, least)] if landscapes[0].known else [] for least in (1.2 * LEAST, 0.0))
     density = np.concatenate([np.concatenate([one.density_before, one.density, one.known_density]) for one in landscapes])
     x_range = padded(density)
-    heights = np.concatenate([above(one.energy_before) for one in landscapes])
-    # a clash has an energy beyond all others
-    top = float(np.nanquantile(heights, 0.9)) * 1.1
-    outside = int((heights > top).sum())
+    highest = max(float(np.nanmax(above(one.energy_before), initial=LEAST)) for one in landscapes)
     labels = "density (g/cm³)", "energy above the lowest (kJ/mol)"
-    beyond = f"before relaxation ({outside} above)" if outside else "before relaxation"
     panels = (
-        Panel(beyond, *labels, (*before, *star), x_range, (-0.03 * top, top)),
+        Panel("before relaxation", *labels, (*before, *on_log), x_range, (LEAST, 2 * highest), y_log=True),
         Panel("after relaxation", *labels, (*after, *star), x_range),
-        Panel("after, lowest energies", *labels, (*after, *star), near_range(landscapes, above), (-0.04 * NEAR, NEAR)),
+        Panel(f"within {NEAR:g} kJ/mol", *labels, (*after, *star), near_range(landscapes, above), (-0.05 * NEAR, NEAR)),
     )
     return Figure("landscape", "Energy and density of predicted crystals" + (f": {title}" if title else ""), panels, 3, 4.2, 3.8)
 
@@ -59,9 +57,10 @@ def points_of(one: Landscape, place: int, above: Above, relaxed: bool) -> Curve 
     return Points(x, above(energy), one.label, engine_color(place), names=one.names, size=5, opacity=0.65)
 
 
-def measured(one: Landscape, above: Above) -> Points:
-    """The known forms, relaxed."""
-    return Points(one.known_density, above(one.known_energy), "measured form, relaxed", STAR, "star", 15, names=one.known, opacity=1.0)
+def measured(one: Landscape, above: Above, least: float) -> Points:
+    """The known forms, relaxed; none is drawn below `least` kJ/mol, which a logarithmic axis needs of the lowest."""
+    height = np.maximum(above(one.known_energy), least)
+    return Points(one.known_density, height, "measured form, relaxed", STAR, "star", 15, names=one.known, opacity=1.0)
 
 
 def padded(values: np.ndarray) -> tuple[float, float]:
