@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 DPI = 160
+# entries of a legend in one line
+MOST_BESIDE = 7
 MARKERS = {"circle": "o", "ring": "o", "star": "*", "diamond": "D"}
 STYLE: Any = {
     "font.size": 10,
@@ -37,14 +40,13 @@ def png_bytes(figure: Figure) -> bytes:
     from matplotlib.figure import Figure as Canvas
 
     with mpl.rc_context(STYLE):
-        size = (figure.width * figure.n_columns, figure.height * figure.n_rows + 0.4)
+        size = (figure.width * figure.n_columns, figure.height * figure.n_rows + 0.7)
         canvas = Canvas(figsize=size, dpi=DPI, layout="constrained")
         FigureCanvasAgg(canvas)
         axes = np.atleast_1d(canvas.subplots(figure.n_rows, figure.n_columns)).ravel()
-        shown: set[str] = set()
         for place, panel in enumerate(figure.panels):
             draw_panel(canvas, axes[place], panel)
-            add_legend(axes[place], panel, shown)
+        add_legend(canvas, list(axes[: len(figure.panels)]))
         for rest in axes[len(figure.panels) :]:
             rest.axis("off")
         canvas.suptitle(figure.title, fontsize=12)
@@ -87,13 +89,15 @@ def few_decades(panel: Panel) -> bool:
     return panel.y_range is not None and panel.y_range[1] < 10 * panel.y_range[0]
 
 
-def add_legend(axes: Axes, panel: Panel, shown: set[str]) -> None:
-    """A legend, unless that of another panel has all of it."""
-    labels = {item.label for item in panel.items if item.label}
-    if labels - shown:
-        # nothing of a picture may be covered
-        axes.legend(**({"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncols": 2} if panel.bare else {}))
-    shown |= labels
+def add_legend(canvas: Canvas, axes: Sequence[Axes]) -> None:
+    """One legend for all panels: below them, where it covers nothing; in the panel where there is one."""
+    entries = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+    if not entries:
+        return
+    if len(axes) == 1:
+        axes[0].legend()
+    else:
+        canvas.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=min(len(entries), MOST_BESIDE))
 
 
 def draw_curve(axes: Axes, curve: Curve) -> None:
