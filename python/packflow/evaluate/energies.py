@@ -24,7 +24,7 @@ def energy_columns(
 ) -> dict[str, pa.Array]:
     """Energy of each pair's proposal above that of its reference, and the proposal's force.
 
-    Hydrogens are placed by their bonds and not relaxed, in both; see `packflow.train.rewards.riding_scores`.
+    Hydrogens are placed by their bonds and not relaxed, in both; see `packflow.train.scores`.
 
     Args:
         proposals: Any values.
