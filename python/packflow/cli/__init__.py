@@ -10,6 +10,7 @@ import jsonargparse
 
 from packflow.cli.bench_machine import bench_machine_parser, run_bench_machine
 from packflow.cli.convert import convert_parser, run_convert
+from packflow.cli.evaluate import evaluate_parser, run_evaluate
 from packflow.cli.export import export_parser, run_export
 from packflow.cli.metrics import metrics_parser, run_metrics
 from packflow.cli.predict import predict_parser, run_predict
@@ -63,6 +64,7 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     commands.add_subcommand("export", export_parser(), help="write a store of proposals as CIF, extended XYZ or ASE database")
     commands.add_subcommand("report", report_parser(), help="show a store as one HTML page that works offline")
     commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
+    commands.add_subcommand("evaluate", evaluate_parser(), help="compare engines on known crystals: tables and figures")
     commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
     commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
     align_parser = jsonargparse.ArgumentParser(description="Options of aligning itself: packflow align --recipe align-2m --help.")
@@ -72,8 +74,8 @@ def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
     tools = align_parser.add_subcommands(dest="tool")
     tools.add_subcommand("proxy-check", proxy_check_parser(), help="whether cheap rewards order proposals as costly ones")
     work = {"align": run_align, "sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}
-    work |= {"report": run_report}
-    return parser, work | {"metrics": run_metrics, "prepare": run_prepare, "convert": run_convert, "bench-machine": run_bench_machine}
+    work |= {"report": run_report, "metrics": run_metrics, "evaluate": run_evaluate}
+    return parser, work | {"prepare": run_prepare, "convert": run_convert, "bench-machine": run_bench_machine}
 
 
 def run_align(args: jsonargparse.Namespace) -> None:

@@ -9,7 +9,8 @@ from packflow.errors import InputError
 from packflow.model.hub import FILE_NAME, LICENCE, RELEASED, REPOSITORY, find_released
 from packflow.model.official import load_official
 from packflow.model.packflow import PackFlow
-from packflow.model.weights import Origin, read_model
+from packflow.model.training_record import TrainingRecord, read_record
+from packflow.model.weights import Origin, read_model, weights_file
 
 WEIGHTS = Path(packflow.__file__).parent / "weights"
 OFFICIAL_SUFFIXES = (".pt", ".pth", ".ckpt")
@@ -52,6 +53,21 @@ def load_with_origin(name: str | Path, place_embedding: bool = False) -> tuple[P
     if place_embedding:
         raise InputError(f"place_embedding is for checkpoints of the authors' code only, {found} states its own")
     return read_model(found)
+
+
+def record_of(name: str | Path) -> TrainingRecord | None:
+    """What a trained model says that it was trained on; None for weights that do not say, as those of the authors' code.
+
+    Args:
+        name: As for `load`.
+
+    Raises:
+        InputError: there are no such weights, or the record is damaged.
+    """
+    if str(name) in pretrained_names():
+        return read_record(WEIGHTS / f"{name}.safetensors")
+    found, official = find(name)
+    return None if official else read_record(weights_file(found))
 
 
 def find(name: str | Path) -> tuple[Path, bool]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from packflow.errors import InputError
 from packflow.model.packflow import OPTIONAL, ModelConfig, PackFlow
+from packflow.model.training_record import TrainingRecord
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ def save_model(
     state: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
     origin: Origin | None = None,
+    record: TrainingRecord | None = None,
 ) -> None:
     """Write a model's configuration and weights.
 
@@ -56,11 +58,12 @@ def save_model(
         state: Other weights of the same shapes, such as an average.
         dtype: Stored precision; half precision halves the file and is cast to float32 when loaded.
         origin: Written to the header, and shown whenever the file is loaded.
+        record: What it was trained on, written to the header.
     """
     state = model.state_dict() if state is None else state
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
     metadata = {"format_version": str(FORMAT_VERSION), "config": json.dumps(asdict(model.config))}
-    save_file(tensors, path, {**metadata, **(asdict(origin) if origin else {})})
+    save_file(tensors, path, {**metadata, **(asdict(origin) if origin else {}), **(record.metadata() if record else {})})
 
 
 def load_model(path: Path | str) -> PackFlow:

@@ -27,6 +27,7 @@ from packflow.train.optim import optimizers_of
 from packflow.train.parallel import any_of, first_alone, launched
 from packflow.train.run_folder import TrainResult, claim_folder, ended, log_of
 from packflow.train.scores import check_potential
+from packflow.train.seen import seen_by
 from packflow.train.stop import StopRequest
 from packflow.train.templates import TemplatePool
 from packflow.train.wandb_log import wandb_module
@@ -88,6 +89,7 @@ def start(config: AlignConfig, dataset: CrystalSource, resume: Path | None, devi
         copy.deepcopy(model).eval().requires_grad_(False),
         optimizers_of(model, config.optim),
         reference=reference.to(fabric.device).eval().requires_grad_(False),
+        seen=seen_by(dataset, config.init, resume),
     )
     if resume is not None:
         state = replace(state, progress=load_checkpoint(resume, state))

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from packflow.disk import flush_to_disk
 from packflow.errors import InputError
 from packflow.model import PackFlow
+from packflow.model.training_record import TrainingRecord
 from packflow.model.weights import FORMAT_VERSION, check_names, check_version, from_dict, load_weights, read_tensors, save_model
 from packflow.train.config import TrainConfig
 from packflow.train.muon import Muon
@@ -72,6 +73,7 @@ class RunState:
     optimizers: with their moments.
     progress:   where the run stands.
     reference:  weights that never change, which an alignment is measured from; None where there are none.
+    seen:       molecules that the weights are trained on; None where that is not known.
     """
 
     model: PackFlow
@@ -79,6 +81,7 @@ class RunState:
     optimizers: Sequence[Optimizer]
     progress: Progress = field(default_factory=Progress)
     reference: PackFlow | None = None
+    seen: TrainingRecord | None = None
 
 
 def checkpoint_name(step: int) -> str:
@@ -115,8 +118,8 @@ def write_checkpoint(folder: Path, state: RunState, config: RunConfig) -> None:
     """Write all files of a checkpoint and wait until they are on the disk."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    save_model(folder / MODEL, state.model)
-    save_model(folder / EMA, state.ema)
+    save_model(folder / MODEL, state.model, record=state.seen)
+    save_model(folder / EMA, state.ema, record=state.seen)
     if state.reference is not None:
         save_model(folder / REFERENCE, state.reference)
     save_file(optimizer_tensors(state), folder / OPTIMIZER)

@@ -20,6 +20,7 @@ from packflow.train.log import Log
 from packflow.train.optim import optimizers_of
 from packflow.train.parallel import any_of, first_alone, launched
 from packflow.train.run_folder import TrainResult, claim_folder, ended, log_of
+from packflow.train.seen import seen_by
 from packflow.train.step import LATTICE, Run, batches_of_process, rows_of_step, train_step
 from packflow.train.stop import StopRequest
 from packflow.train.validation import Validation
@@ -91,6 +92,7 @@ def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, devi
     if config.freeze:
         model.requires_grad_(False).refinements.requires_grad_(True)
     state = RunState(model, copy.deepcopy(model).eval().requires_grad_(False), optimizers_of(model, config.optim))
+    state = replace(state, seen=seen_by(dataset, config.init, resume))
     if resume is not None:
         state = replace(state, progress=load_checkpoint(resume, state))
     return Run(config, state, fabric, batches, Validation.of(dataset, config, fabric.device))

@@ -1,0 +1,1 @@
+"""The paper's figures from an evaluation: what is in them, and how they are drawn as PNG and HTML."""

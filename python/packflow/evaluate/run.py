@@ -1,0 +1,112 @@
+"""An evaluation: engines sampled on a test set, judged, and put side by side; the same call continues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from packflow.errors import InputError
+from packflow.evaluate.engines import EngineName, engine_names
+from packflow.evaluate.means import Mean, crystal_table, means_of
+from packflow.evaluate.overlap import Overlap, overlap_of
+from packflow.evaluate.sampled import SamplingOptions, Times, sample_cases
+from packflow.evaluate.scores import ScoreOptions, score_engine
+from packflow.evaluate.test_set import TestSet
+
+ENGINES = "engines"
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What an engine did on a test set.
+
+    engine:   which.
+    scores:   a row per proposal and known crystal, see `packflow.evaluate.scores`.
+    crystals: a row per known crystal, see `packflow.evaluate.means.crystal_table`.
+    means:    over molecules.
+    times:    wall time of sampling.
+    overlap:  what of the test set it was trained on.
+    """
+
+    engine: EngineName
+    scores: pa.Table
+    crystals: pa.Table
+    means: tuple[Mean, ...]
+    times: Times
+    overlap: Overlap
+
+    def mean(self, metric: str) -> Mean | None:
+        """A number of it, None if it was not asked for."""
+        return next((mean for mean in self.means if mean.metric == metric), None)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Engines side by side.
+
+    test_set: what they were evaluated on.
+    results:  of the engines that could be evaluated, in their order.
+    problems: of the others, by label, why not.
+    """
+
+    test_set: TestSet
+    results: tuple[EngineResult, ...]
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def evaluate_engines(
+    test_set: TestSet,
+    engines: Sequence[str],
+    out: str | Path,
+    sampling: SamplingOptions | None = None,
+    scoring: ScoreOptions | None = None,
+    warn: Callable[[str], None] | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Sample each engine on a test set and judge its proposals. An engine that cannot be evaluated keeps no other from it.
+
+    Args:
+        test_set: From `read_test_set`.
+        engines: As `packflow.evaluate.engines.engine_names` takes them.
+        out: Folder; `engines/LABEL` in it holds an engine's store, times and scores, which the same call continues.
+        sampling: How proposals are made.
+        scoring: What is computed of them.
+        warn: Told at once what a user must know, such as test molecules that an engine was trained on.
+        progress: Show progress bars on standard error.
+
+    Raises:
+        InputError: an engine is given twice, or none can be evaluated.
+    """
+    sampling, scoring, warn = sampling or SamplingOptions(), scoring or ScoreOptions(), warn or (lambda _: None)
+    results, problems = [], {}
+    for engine in engine_names(engines):
+        try:
+            results.append(evaluate_engine(test_set, engine, Path(out) / ENGINES / engine.label, sampling, scoring, warn, progress))
+        except InputError as error:
+            problems[engine.label] = str(error)
+            warn(f"engine {engine.label} cannot be evaluated: {error}")
+    if not results:
+        raise InputError("no engine could be evaluated: " + "; ".join(f"{label}: {problem}" for label, problem in problems.items()))
+    return Evaluation(test_set, tuple(results), problems)
+
+
+def evaluate_engine(
+    test_set: TestSet,
+    engine: EngineName,
+    folder: Path,
+    sampling: SamplingOptions,
+    scoring: ScoreOptions,
+    warn: Callable[[str], None],
+    progress: bool,
+) -> EngineResult:
+    """One engine of `evaluate_engines`; raises InputError if it cannot be evaluated."""
+    overlap = overlap_of(engine, test_set.molecules)
+    for sentence in overlap.warnings():
+        warn(f"engine {engine.label}: {sentence}")
+    times = sample_cases(engine, test_set.cases, folder, sampling, progress)
+    scores = score_engine(folder, test_set.cases, scoring, engine.label, progress)
+    crystals = crystal_table(scores)
+    return EngineResult(engine, scores, crystals, tuple(means_of(crystals, times.per_proposal)), times, overlap)
