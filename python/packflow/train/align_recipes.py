@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from packflow.flow.loss import LossConfig
 from packflow.flow.sampler import SampleConfig
 from packflow.flow.time_grid import LINEAR
 from packflow.train.align_config import AlignConfig, AlignValidationConfig, RewardConfig
@@ -33,13 +34,21 @@ def align_60m() -> AlignConfig:
 
 
 def align_2m() -> AlignConfig:
-    """The installed model aligned on one CPU core by MMFF94s with riding hydrogens, see docs/alignment.md."""
+    """The installed model aligned on one CPU core, as `packflow-open-pa` was; what differs from the paper and why: docs/alignment.md."""
     return AlignConfig(
         recipe="align-2m",
         init="open-2m",
+        max_template_atoms=120,
+        rewards=RewardConfig("mmff", "united", energy_share=0.5, ranks=True, volume_gain=2.0),
+        n_epochs=2,
+        beta=10.0,
+        loss=LossConfig("endpoint_l1", lattice_weight=0.5),
+        n_draws=2,
         assign_copies=True,
-        optim=OptimConfig(learning_rate=3e-5, weight_decay=0.0, ema_decay=0.98),
-        n_steps=300,
+        freeze_refinements=True,
+        optim=OptimConfig(learning_rate=1e-5, weight_decay=0.0, final_share=0.1, ema_decay=0.98),
+        validation=AlignValidationConfig(every=10),
+        n_steps=120,
     )
 
 
