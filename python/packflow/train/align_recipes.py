@@ -46,7 +46,7 @@ def align_2m() -> AlignConfig:
         n_draws=2,
         assign_copies=True,
         freeze_refinements=True,
-        optim=OptimConfig(learning_rate=1e-5, weight_decay=0.0, final_share=0.1, ema_decay=0.98),
+        optim=OptimConfig(learning_rate=3e-5, weight_decay=0.0, final_share=0.1, ema_decay=0.98),
         validation=AlignValidationConfig(every=10),
         n_steps=120,
     )
