@@ -50,10 +50,12 @@ def draw_curves(axes, columns: dict[str, str], runs: dict[str, Path], marker: st
 def draw_tradeoff(axes, results: Path, models: dict[str, str]) -> None:
     """Energy against force, then what else changes."""
     rows = {row["model"]: row for row in map(json.loads, results.read_text().splitlines())}
-    for label, model in models.items():
+    for place, (label, model) in enumerate(models.items()):
         row = rows[model]
         axes.flat[0].plot(row["energy"], row["force"], marker="o", linestyle="", label=label)
-        axes.flat[0].annotate(label, (row["energy"], row["force"]), textcoords="offset points", xytext=(6, 4), fontsize=9)
+        axes.flat[0].annotate(
+            label, (row["energy"], row["force"]), textcoords="offset points", xytext=(6, 4 if place % 2 else -12), fontsize=9
+        )
     axes.flat[0].set_xlabel("energy, eV per heavy atom")
     axes.flat[0].set_ylabel("mean force norm, eV/Å")
     axes.flat[0].margins(0.25)
@@ -74,9 +76,9 @@ def main() -> None:
     shape = {"curves": (2, 3), "stability": (2, 2), "tradeoff": (1, 4)}[kind]
     figure, axes = pyplot.subplots(*shape, figsize=(4 * shape[1], 3.4 * shape[0]), layout="constrained")
     if kind == "tradeoff":
-        draw_tradeoff(axes, Path(rest[0]), dict(word.split("=", 1) for word in rest[1:]))
+        draw_tradeoff(axes, Path(rest[0]), dict(word.rsplit("=", 1) for word in rest[1:]))
     else:
-        runs = {label: Path(run) for label, run in (word.split("=", 1) for word in rest)}
+        runs = {label: Path(run) for label, run in (word.rsplit("=", 1) for word in rest)}
         draw_curves(axes, HELD_OUT if kind == "curves" else LEARNED, runs, "o" if kind == "curves" else "")
     if kind == "stability":
         for axis in axes.flat[:3]:
