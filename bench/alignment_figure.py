@@ -55,8 +55,6 @@ def draw_tradeoff(axes, results: Path, models: dict[str, str]) -> None:
         axes.flat[0].plot(row["energy"], row["force"], marker="o", linestyle="", label=label)
         offset = (6, 4 if place % 2 else -12)
         axes.flat[0].annotate(label, (row["energy"], row["force"]), textcoords="offset points", xytext=offset, fontsize=9)
-            label, (row["energy"], row["force"]), textcoords="offset points", xytext=(6, 4 if place % 2 else -12), fontsize=9
-        )
     axes.flat[0].set_xlabel("energy, eV per heavy atom")
     axes.flat[0].set_ylabel("mean force norm, eV/Å")
     axes.flat[0].margins(0.25)

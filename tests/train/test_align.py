@@ -137,6 +137,7 @@ def test_one_update_makes_better_proposals_likelier(config, source, moody):
         before = surrogate(run, run.state.model, lesson.draws)
     [[first]], _ = learn(run, [lesson], [], len(before))
     assert torch.equal(first.ratio, torch.ones_like(before))  # the weights that sampled
+    assert torch.equal(first.divergence, torch.zeros_like(before))  # and the reference; known where it does not count too
     with torch.no_grad():
         gain = before - surrogate(run, run.state.model, lesson.draws)
     assert (gain * lesson.advantages).mean() > 0

@@ -58,7 +58,7 @@ class Lesson:
 
     draws:      their times and noises.
     advantages: [n] float32.
-    reference:  [n], surrogate losses of the reference; zeros where the divergence does not count.
+    reference:  [n], surrogate losses of the reference.
     """
 
     draws: FrozenDraws
@@ -155,10 +155,8 @@ def lessons_of(run: AlignRun, crystals: Sequence[Crystal], numbers: Sequence[int
     for places in parts([(k, config.n_draws * crystal.template.n_atoms) for k, crystal in enumerate(crystals)], config.max_atoms):
         generators = [generator_of(config.seed, run.state.progress.step, len(STREAMS) + numbers[k]) for k in places]
         frozen = freeze([crystals[k] for k in places], generators, space, path, config.time, config.n_draws, device)
-        reference = torch.zeros(len(places), device=device)
-        if config.beta:
-            with torch.no_grad():
-                reference = surrogate(run, run.reference, frozen)
+        with torch.no_grad():  # with beta 0 too: the log tells how far the weights are
+            reference = surrogate(run, run.reference, frozen)
         lessons.append(Lesson(frozen, advantages[places].float().to(device), reference))
     return lessons
 
