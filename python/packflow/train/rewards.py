@@ -71,9 +71,7 @@ def rewards_of(
     geometry: dict[Channel, Callable[[], Tensor]] = {
         "clash": lambda: -clash_percent(atoms),
         "bonds": lambda: bonds_valid_percent(atoms),
-        "density": lambda: (
-            -(density(atoms) - (usual_densities(crystals) if densities is None else torch.tensor(densities, dtype=torch.float64))).abs()
-        ),
+        "density": lambda: -(density(atoms) - wanted_densities(crystals, densities)).abs(),
         "duplicates": lambda: -crowding(atoms, groups or ()),
     }
     columns = {name: compute() for name, compute in geometry.items() if name in channels}
