@@ -7,11 +7,11 @@ import torch
 
 from packflow.errors import InputError
 from packflow.model import PackFlow
-from packflow.model.weights import load_model, save_model
+from packflow.model.weights import Origin, load_model, read_origin, save_model
 from packflow.structure import FlowSpace, TemplateBatch
 from packflow.train.__main__ import main
 from packflow.train.checkpoint import read_config
-from packflow.train.initial import adapted, initial_model
+from packflow.train.initial import adapted, initial_model, origin_of_run
 from packflow.train.pretrain import train
 from packflow.train.recipes import recipe_named
 
@@ -91,6 +91,19 @@ def test_frozen_weights_stay_and_refinements_learn(config, weights, source, tmp_
     assert resumed.step == straight.step == 5
     got = load_model(resumed.checkpoint / "model.safetensors").state_dict()
     assert all(torch.equal(got[name], value) for name, value in weights[0].state_dict().items())
+
+
+def test_the_licence_of_initial_weights_stays_with_what_is_trained_from_them(config, weights, source, tmp_path):
+    model, _ = weights
+    theirs = Origin("weights of others", "not for sale")
+    save_model(tmp_path / "theirs.safetensors", model, origin=theirs)
+    begun = replace(adapted(replace(config, init=str(tmp_path / "theirs.safetensors"))), n_steps=1)
+    result = train(begun, source, tmp_path / "run", device="cpu")
+    wanted = Origin("trained from weights of others", "not for sale")
+    assert [read_origin(result.checkpoint / name) for name in ("model.safetensors", "ema.safetensors")] == [wanted, wanted]
+    assert origin_of_run(begun.init, resume=result.checkpoint) == wanted
+    assert origin_of_run(None) is None
+    assert origin_of_run("open-2m") is None
 
 
 @pytest.mark.parametrize("change", [{"init": None}, {"model": {"n_refinements": 0}}], ids=["no weights", "nothing to train"])

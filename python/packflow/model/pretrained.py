@@ -10,7 +10,7 @@ from packflow.model.hub import FILE_NAME, LICENCE, RELEASED, REPOSITORY, find_re
 from packflow.model.official import load_official
 from packflow.model.packflow import PackFlow
 from packflow.model.training_record import TrainingRecord, read_record
-from packflow.model.weights import Origin, read_model, weights_file
+from packflow.model.weights import Origin, read_model, read_origin, weights_file
 
 WEIGHTS = Path(packflow.__file__).parent / "weights"
 OFFICIAL_SUFFIXES = (".pt", ".pth", ".ckpt")
@@ -68,6 +68,21 @@ def record_of(name: str | Path) -> TrainingRecord | None:
         return read_record(WEIGHTS / f"{name}.safetensors")
     found, official = find(name)
     return None if official else read_record(weights_file(found))
+
+
+def origin_of(name: str | Path) -> Origin | None:
+    """Whose weights these are, and on which terms; None for packflow's own and the user's.
+
+    Args:
+        name: As for `load`.
+
+    Raises:
+        InputError: there are no such weights.
+    """
+    if str(name) in pretrained_names():
+        return read_origin(WEIGHTS / f"{name}.safetensors")
+    found, official = find(name)
+    return Origin(source_of(str(name), found), LICENCE) if official else read_origin(found)
 
 
 def find(name: str | Path) -> tuple[Path, bool]:

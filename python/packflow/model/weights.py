@@ -37,6 +37,12 @@ class Origin:
     source: str
     licence: str
 
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Origin | None:
+        """The origin in a header; None if it has none."""
+        known = {"source", "licence"} <= metadata.keys()
+        return cls(metadata["source"], metadata["licence"]) if known else None
+
     def show(self) -> None:
         """Log the terms as a warning: on standard error, unless the program has set up logging otherwise."""
         LOG.warning("weights of %s: licence %s", self.source, self.licence)
@@ -96,8 +102,17 @@ def read_model(path: Path | str) -> tuple[PackFlow, Origin | None]:
     with torch.random.fork_rng(devices=[]):  # the initial weights are replaced: leave the caller's random state alone
         model = PackFlow(config)
     load_weights(model, tensors, file)
-    known = {"source", "licence"} <= metadata.keys()
-    return model.eval(), Origin(metadata["source"], metadata["licence"]) if known else None
+    return model.eval(), Origin.from_metadata(metadata)
+
+
+def read_origin(path: Path | str) -> Origin | None:
+    """The origin in the header of a file or of the weights in a folder, without reading weights; raises as `load_model`."""
+    file = weights_file(Path(path))
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return Origin.from_metadata(opened.metadata() or {})
+    except SafetensorError as error:
+        raise InputError(f"{file} is damaged or no safetensors file ({error}): copy it again or take an earlier one") from error
 
 
 def weights_file(path: Path) -> Path:

@@ -22,6 +22,7 @@ from packflow.train.align_report import COLUMNS, PARTS, Report
 from packflow.train.align_step import AlignRun, align_step
 from packflow.train.align_validation import AlignValidation
 from packflow.train.checkpoint import RunState, load_checkpoint, save_checkpoint
+from packflow.train.initial import origin_of_run
 from packflow.train.log import Log
 from packflow.train.optim import optimizers_of
 from packflow.train.parallel import any_of, first_alone, launched
@@ -90,6 +91,7 @@ def start(config: AlignConfig, dataset: CrystalSource, resume: Path | None, devi
         optimizers_of(model, config.optim),
         reference=reference.to(fabric.device).eval().requires_grad_(False),
         seen=seen_by(dataset, config.init, resume),
+        origin=origin_of_run(config.init, resume),
     )
     if resume is not None:
         state = replace(state, progress=load_checkpoint(resume, state))

@@ -19,7 +19,7 @@ from packflow.disk import flush_to_disk
 from packflow.errors import InputError
 from packflow.model import PackFlow
 from packflow.model.training_record import TrainingRecord
-from packflow.model.weights import FORMAT_VERSION, check_names, check_version, from_dict, load_weights, read_tensors, save_model
+from packflow.model.weights import FORMAT_VERSION, Origin, check_names, check_version, from_dict, load_weights, read_tensors, save_model
 from packflow.train.config import TrainConfig
 from packflow.train.muon import Muon
 
@@ -74,6 +74,7 @@ class RunState:
     progress:   where the run stands.
     reference:  weights that never change, which an alignment is measured from; None where there are none.
     seen:       molecules that the weights are trained on; None where that is not known.
+    origin:     of the weights that training began with, whose licence stays with what is trained from them; None for one's own.
     """
 
     model: PackFlow
@@ -82,6 +83,7 @@ class RunState:
     progress: Progress = field(default_factory=Progress)
     reference: PackFlow | None = None
     seen: TrainingRecord | None = None
+    origin: Origin | None = None
 
 
 def checkpoint_name(step: int) -> str:
@@ -118,10 +120,10 @@ def write_checkpoint(folder: Path, state: RunState, config: RunConfig) -> None:
     """Write all files of a checkpoint and wait until they are on the disk."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    save_model(folder / MODEL, state.model, record=state.seen)
-    save_model(folder / EMA, state.ema, record=state.seen)
+    save_model(folder / MODEL, state.model, origin=state.origin, record=state.seen)
+    save_model(folder / EMA, state.ema, origin=state.origin, record=state.seen)
     if state.reference is not None:
-        save_model(folder / REFERENCE, state.reference)
+        save_model(folder / REFERENCE, state.reference, origin=state.origin)
     save_file(optimizer_tensors(state), folder / OPTIMIZER)
     record = {"format_version": FORMAT_VERSION, "packflow": package_version(), "progress": asdict(state.progress), "config": asdict(config)}
     (folder / PROGRESS).write_text(json.dumps(record, indent=2) + "\n")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import torch
 
 from packflow.errors import InputError
 from packflow.model import ModelConfig, PackFlow
-from packflow.model.pretrained import load
+from packflow.model.pretrained import load, origin_of
+from packflow.model.weights import Origin
 from packflow.train.config import TrainConfig
 
 
@@ -49,6 +51,22 @@ def initial_model(config: TrainConfig) -> PackFlow:
     check_same_network(source.config, config)
     model.load_state_dict({**model.state_dict(), **source.state_dict()})
     return model
+
+
+def origin_of_run(init: str | None, resume: Path | None = None) -> Origin | None:
+    """Whose weights a run goes on from, if not packflow's own or the user's: their licence binds what is trained from them.
+
+    Args:
+        init: Weights that it begins with.
+        resume: Checkpoint that it goes on from, which states its origin.
+
+    Raises:
+        InputError: there are no such weights.
+    """
+    if resume is not None:
+        return origin_of(resume)
+    origin = None if init is None else origin_of(init)
+    return origin and replace(origin, source=f"trained from {origin.source}")
 
 
 def check_same_network(known: ModelConfig, config: TrainConfig) -> None:

@@ -15,7 +15,7 @@ from packflow.data.batching import Batches, CrystalSource, generator_of
 from packflow.flow.loss import Loss
 from packflow.train.checkpoint import Progress, RunState, load_checkpoint, save_checkpoint
 from packflow.train.config import TrainConfig
-from packflow.train.initial import initial_model, random_model
+from packflow.train.initial import initial_model, origin_of_run, random_model
 from packflow.train.log import Log
 from packflow.train.optim import optimizers_of
 from packflow.train.parallel import any_of, first_alone, launched
@@ -92,7 +92,7 @@ def start(config: TrainConfig, dataset: CrystalSource, resume: Path | None, devi
     if config.freeze:
         model.requires_grad_(False).refinements.requires_grad_(True)
     state = RunState(model, copy.deepcopy(model).eval().requires_grad_(False), optimizers_of(model, config.optim))
-    state = replace(state, seen=seen_by(dataset, config.init, resume))
+    state = replace(state, seen=seen_by(dataset, config.init, resume), origin=origin_of_run(config.init, resume))
     if resume is not None:
         state = replace(state, progress=load_checkpoint(resume, state))
     return Run(config, state, fabric, batches, Validation.of(dataset, config, fabric.device))
