@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 import jsonargparse
 from rich.console import Console
 
-from packflow.cli.sample import add_solver_arguments, add_validity_arguments, checks_of, config_of, device_of, set_threads
+from packflow.baseline import BASELINES
+from packflow.cli.sample import (
+    add_genarris_argument,
+    add_solver_arguments,
+    add_validity_arguments,
+    checks_of,
+    config_of,
+    device_of,
+    genarris_of,
+    set_threads,
+)
 from packflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,8 +42,9 @@ def evaluate_parser() -> jsonargparse.ArgumentParser:
         action="append",
         type=str,
         default=None,
-        help="name of weights, path of a checkpoint, random or rigid-press; as LABEL=ENGINE if wanted; give it again for more (open-2m)",
+        help=f"name of weights, path of a checkpoint, {', '.join(BASELINES)}; as LABEL=ENGINE if wanted; give it again for more (open-2m)",
     )
+    add_genarris_argument(parser)
     parser.add_argument("--split", type=str, default="test", help="of a prepared dataset")
     parser.add_argument(
         "--kind", choices=["experimental", "any"], default="experimental", help="any: computed crystals where none is measured"
@@ -83,7 +94,7 @@ def run_evaluate(args: jsonargparse.Namespace) -> None:
     out, console = Path(args.out), Console()
     set_threads(args.threads)
     config, checks, device = config_of(args), checks_of(args), str(device_of(args.device))
-    sampling = SamplingOptions(args.n_samples, args.seed, config, checks, args.max_atoms, device)
+    sampling = SamplingOptions(args.n_samples, args.seed, config, checks, args.max_atoms, device, genarris_of(args))
     scoring = ScoreOptions(args.pdd, not args.no_rmsd, args.compat, args.potential or "")
     test_set = read_test_set(args.test_set, args.split, args.kind, args.table, args.max_molecules)
     if test_set.left_out:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import jsonargparse
 import torch
 from rich.console import Console
 
-from packflow.baseline.engine import Baseline
+from packflow.baseline import BASELINES, Baseline, GenarrisConfig
+from packflow.baseline.engine import GENARRIS
 from packflow.cli.campaign import add_campaign_arguments, check_campaign_arguments, run_campaign
 from packflow.errors import InputError
 from packflow.flow.acceptance import BUDGET, Checks
@@ -18,7 +21,8 @@ from packflow.pipeline.proposals import sample_to_folder
 from packflow.structure import Molecule, Template
 
 # the first samples with a model
-ENGINES = ("packflow", "random", "rigid-press")
+ENGINES = ("packflow", *BASELINES)
+GENARRIS_COMMAND = " ".join(GenarrisConfig().command)
 # options that say nothing to a baseline
 OF_MODELS = ("model", "device", "n_steps", "solver", "grid_positions", "grid_lattice", "tempering", "width", "eta", "precision")
 
@@ -33,9 +37,9 @@ def sample_parser() -> jsonargparse.ArgumentParser:
         "--out", type=str, required=True, help="folder for the results; must not hold files, but for an --input to continue"
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
-    parser.add_argument(
-        "--engine", choices=list(ENGINES), default=ENGINES[0], help="what samples: a model, or a baseline of docs/baselines.md"
-    )
+    engines = "what samples: a model, or a baseline of docs/baselines.md; pyxtal and genarris where they are installed"
+    parser.add_argument("--engine", choices=list(ENGINES), default=ENGINES[0], help=engines)
+    add_genarris_argument(parser)
     parser.add_argument("--model", type=str, default="open-2m", help="name of installed or released weights, or a path")
     parser.add_argument("--max-atoms", type=int, default=None, help="atoms sampled at once; as many as suit the device if not given")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
@@ -44,6 +48,23 @@ def sample_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     add_campaign_arguments(parser)
     return parser
+
+
+def add_genarris_argument(parser: jsonargparse.ArgumentParser) -> None:
+    """How Genarris is started."""
+    parser.add_argument("--genarris-command", type=str, default=GENARRIS_COMMAND, help='of genarris engines, as "mpirun -np 4 gnrs"')
+
+
+def genarris_of(args: jsonargparse.Namespace) -> GenarrisConfig:
+    """How Genarris is run.
+
+    Raises:
+        InputError: its command has no words, or an open quotation mark.
+    """
+    try:
+        return GenarrisConfig(tuple(shlex.split(args.genarris_command)))
+    except ValueError as error:
+        raise InputError(f"--genarris-command must be the words that start Genarris, got {args.genarris_command!r}: {error}") from error
 
 
 def add_solver_arguments(parser: jsonargparse.ArgumentParser) -> None:
@@ -112,7 +133,7 @@ def run_sample(args: jsonargparse.Namespace) -> None:
     set_threads(args.threads)
     check_engine_arguments(args)
     config = config_of(args)
-    model = load(args.model).to(device_of(args.device)) if args.engine == ENGINES[0] else Baseline(args.engine)
+    model = load(args.model).to(device_of(args.device)) if args.engine == ENGINES[0] else Baseline(args.engine, genarris=genarris_of(args))
     if template is None:
         run_campaign(args, model, config, checks)
         return
@@ -127,7 +148,7 @@ def run_sample(args: jsonargparse.Namespace) -> None:
 
 
 def check_engine_arguments(args: jsonargparse.Namespace) -> None:
-    """Refuse options of models with an engine that has none.
+    """Refuse options of models or of Genarris with another engine.
 
     Raises:
         InputError: so.
@@ -136,6 +157,8 @@ def check_engine_arguments(args: jsonargparse.Namespace) -> None:
     given = [name for name in OF_MODELS if args[name] != defaults[name]] if args.engine != ENGINES[0] else []
     if given:
         raise InputError(f"--{given[0].replace('_', '-')} is for --engine {ENGINES[0]}, got --engine {args.engine}")
+    if args.genarris_command != GENARRIS_COMMAND and args.engine not in GENARRIS:
+        raise InputError(f"--genarris-command is for --engine {' or '.join(GENARRIS)}, got --engine {args.engine}")
 
 
 def set_threads(n_threads: int) -> None:

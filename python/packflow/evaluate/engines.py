@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packflow.baseline.engine import Baseline
+from packflow.baseline import BASELINES, Baseline, GenarrisConfig
 from packflow.errors import InputError
 from packflow.model import PackFlow
 from packflow.model.pretrained import find, load, pretrained_names
 from packflow.train.checkpoint import PROGRESS
 
-# engines of the campaign that need no weights
-BASELINES = ("random", "rigid-press")
 # of a label, which is the name of a folder and a heading
 LONGEST = 40
 UNFIT = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -53,9 +51,11 @@ class EngineName:
         """Its network; raises InputError if there are no such weights."""
         return load(self.word).to(device)
 
-    def sampler(self, device: str = "cpu") -> PackFlow | Baseline:
-        """What campaigns sample with; raises as `model`."""
-        return Baseline(self.word) if self.is_baseline else self.model(device)  # type: ignore[arg-type]
+    def sampler(self, device: str = "cpu", genarris: GenarrisConfig | None = None) -> PackFlow | Baseline:
+        """What campaigns sample with; raises as `model`, or InputError if it is a baseline whose program is not installed."""
+        if self.is_baseline:
+            return Baseline(self.word, genarris=genarris or GenarrisConfig())  # type: ignore[arg-type]
+        return self.model(device)
 
 
 def engine_names(words: Sequence[str]) -> list[EngineName]:
