@@ -26,7 +26,7 @@ SOURCE = "https://github.com/Yi5817/Genarris"
 # what its log says where no structure was found; then it fails in the statistics of none
 NOTHING = "No structures to write!"
 # of its own error text
-LAST_LINES, MAX_LENGTH = 3, 400
+LAST_LINES, MAX_LENGTH = 8, 500
 
 
 def check_genarris(command: Sequence[str]) -> None:
@@ -101,6 +101,12 @@ def how_it_ended(status: int) -> str:
 
 def last_words(ended: subprocess.CompletedProcess[str], log: str) -> str:
     """The end of the text in which a run says why it failed, on one line."""
-    text = next((text for text in (log if "Traceback" in log else "", ended.stderr, ended.stdout, log) if text.strip()), "it says nothing")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " | ".join(lines[-LAST_LINES:])[-MAX_LENGTH:]
+    if "Traceback" in log:
+        return lines_of(log)[-1][-MAX_LENGTH:]
+    text = next((text for text in (ended.stderr, ended.stdout, log) if lines_of(text)), "it says nothing")
+    return " ".join(lines_of(text)[-LAST_LINES:])[-MAX_LENGTH:]
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines with a letter or digit."""
+    return [line.strip() for line in text.splitlines() if any(character.isalnum() for character in line)]

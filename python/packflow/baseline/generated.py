@@ -21,7 +21,7 @@ class Generated:
     index:       its number in the set.
     seed:        of the set.
     problem:     why there is none; empty if there is one.
-    space_group: number that the generator was asked for, 1 to 230; 0 if it found none.
+    space_group: number, 1 to 230: that PyXtal was asked for, or that Genarris found in it; 0 if there is a problem.
     """
 
     crystal: Crystal

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
-
 import jsonargparse
 import torch
 from rich.console import Console
 
-from packflow.baseline import BASELINES, Baseline, GenarrisConfig
+from packflow.baseline import BASELINES, Baseline
 from packflow.baseline.engine import GENARRIS
 from packflow.cli.campaign import add_campaign_arguments, check_campaign_arguments, run_campaign
+from packflow.cli.engines import GENARRIS_COMMAND, PYXTAL_FACTOR, add_engine_arguments, genarris_of, pyxtal_of
 from packflow.errors import InputError
 from packflow.flow.acceptance import BUDGET, Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.flow.time_grid import TUNED_LATTICE, TUNED_POSITIONS, TimeGrid
 from packflow.flow.validity import Limits
+from packflow.model import PackFlow
 from packflow.model.pretrained import load
 from packflow.pipeline.proposals import sample_to_folder
 from packflow.structure import Molecule, Template
 
 # the first samples with a model
 ENGINES = ("packflow", *BASELINES)
-GENARRIS_COMMAND = " ".join(GenarrisConfig().command)
 # options that say nothing to a baseline
 OF_MODELS = ("model", "device", "n_steps", "solver", "grid_positions", "grid_lattice", "tempering", "width", "eta", "precision")
 
@@ -39,7 +38,7 @@ def sample_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
     engines = "what samples: a model, or a baseline of docs/baselines.md; pyxtal and genarris where they are installed"
     parser.add_argument("--engine", choices=list(ENGINES), default=ENGINES[0], help=engines)
-    add_genarris_argument(parser)
+    add_engine_arguments(parser)
     parser.add_argument("--model", type=str, default="open-2m", help="name of installed or released weights, or a path")
     parser.add_argument("--max-atoms", type=int, default=None, help="atoms sampled at once; as many as suit the device if not given")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
@@ -48,23 +47,6 @@ def sample_parser() -> jsonargparse.ArgumentParser:
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     add_campaign_arguments(parser)
     return parser
-
-
-def add_genarris_argument(parser: jsonargparse.ArgumentParser) -> None:
-    """How Genarris is started."""
-    parser.add_argument("--genarris-command", type=str, default=GENARRIS_COMMAND, help='of genarris engines, as "mpirun -np 4 gnrs"')
-
-
-def genarris_of(args: jsonargparse.Namespace) -> GenarrisConfig:
-    """How Genarris is run.
-
-    Raises:
-        InputError: its command has no words, or an open quotation mark.
-    """
-    try:
-        return GenarrisConfig(tuple(shlex.split(args.genarris_command)))
-    except ValueError as error:
-        raise InputError(f"--genarris-command must be the words that start Genarris, got {args.genarris_command!r}: {error}") from error
 
 
 def add_solver_arguments(parser: jsonargparse.ArgumentParser) -> None:
@@ -133,7 +115,10 @@ def run_sample(args: jsonargparse.Namespace) -> None:
     set_threads(args.threads)
     check_engine_arguments(args)
     config = config_of(args)
-    model = load(args.model).to(device_of(args.device)) if args.engine == ENGINES[0] else Baseline(args.engine, genarris=genarris_of(args))
+    if args.engine == ENGINES[0]:
+        model: PackFlow | Baseline = load(args.model).to(device_of(args.device))
+    else:
+        model = Baseline(args.engine, pyxtal=pyxtal_of(args), genarris=genarris_of(args))
     if template is None:
         run_campaign(args, model, config, checks)
         return
@@ -148,7 +133,7 @@ def run_sample(args: jsonargparse.Namespace) -> None:
 
 
 def check_engine_arguments(args: jsonargparse.Namespace) -> None:
-    """Refuse options of models or of Genarris with another engine.
+    """Refuse options of one engine with another.
 
     Raises:
         InputError: so.
@@ -157,6 +142,8 @@ def check_engine_arguments(args: jsonargparse.Namespace) -> None:
     given = [name for name in OF_MODELS if args[name] != defaults[name]] if args.engine != ENGINES[0] else []
     if given:
         raise InputError(f"--{given[0].replace('_', '-')} is for --engine {ENGINES[0]}, got --engine {args.engine}")
+    if args.pyxtal_factor != PYXTAL_FACTOR and args.engine != "pyxtal":
+        raise InputError(f"--pyxtal-factor is for --engine pyxtal, got --engine {args.engine}")
     if args.genarris_command != GENARRIS_COMMAND and args.engine not in GENARRIS:
         raise InputError(f"--genarris-command is for --engine {' or '.join(GENARRIS)}, got --engine {args.engine}")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packflow.baseline import BASELINES, Baseline, GenarrisConfig
+from packflow.baseline import BASELINES, Baseline, GenarrisConfig, PyxtalConfig
 from packflow.errors import InputError
 from packflow.model import PackFlow
 from packflow.model.pretrained import find, load, pretrained_names
@@ -51,11 +51,14 @@ class EngineName:
         """Its network; raises InputError if there are no such weights."""
         return load(self.word).to(device)
 
-    def sampler(self, device: str = "cpu", genarris: GenarrisConfig | None = None) -> PackFlow | Baseline:
+    def sampler(
+        self, device: str = "cpu", pyxtal: PyxtalConfig | None = None, genarris: GenarrisConfig | None = None
+    ) -> PackFlow | Baseline:
         """What campaigns sample with; raises as `model`, or InputError if it is a baseline whose program is not installed."""
-        if self.is_baseline:
-            return Baseline(self.word, genarris=genarris or GenarrisConfig())  # type: ignore[arg-type]
-        return self.model(device)
+        if not self.is_baseline:
+            return self.model(device)
+        settings = {"pyxtal": pyxtal or PyxtalConfig(), "genarris": genarris or GenarrisConfig()}
+        return Baseline(self.word, **settings)  # type: ignore[arg-type]
 
 
 def engine_names(words: Sequence[str]) -> list[EngineName]:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from packflow.baseline import GenarrisConfig
+from packflow.baseline import GenarrisConfig, PyxtalConfig
 from packflow.campaign.disk import write_atomically
 from packflow.campaign.progress import check_none_given_up, with_progress
 from packflow.campaign.proposal_source import find_proposals
@@ -36,7 +36,8 @@ class SamplingOptions:
     checks:    what is flagged, and how often it is then sampled again.
     max_atoms: atoms sampled at once; None for as many as suit the device.
     device:    of the networks, as torch calls it.
-    genarris:  how Genarris is run, where it is an engine.
+    pyxtal:    how PyXtal draws, where it is an engine.
+    genarris:  how Genarris is run, where it is one.
     """
 
     n_samples: int = 20
@@ -45,6 +46,7 @@ class SamplingOptions:
     checks: Checks | None = None
     max_atoms: int | None = None
     device: str = "cpu"
+    pyxtal: PyxtalConfig = field(default_factory=PyxtalConfig)
     genarris: GenarrisConfig = field(default_factory=GenarrisConfig)
 
     def __post_init__(self) -> None:
@@ -83,7 +85,7 @@ def sample_cases(engine: EngineName, cases: Sequence[Case], folder: Path, option
     Raises:
         InputError: there is no such engine, its store was begun with other settings, or proposals were given up.
     """
-    sampler = engine.sampler(options.device, options.genarris)
+    sampler = engine.sampler(options.device, options.pyxtal, options.genarris)
     jobs = [case.job(options.n_samples) for case in cases]
     store = open_store(folder / PROPOSALS, sampler, jobs, options.config, options.seed, options.max_atoms, options.checks)
     timed = with_times(carry_on(sampler, store), folder / TIMES)
