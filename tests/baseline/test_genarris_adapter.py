@@ -58,6 +58,11 @@ def test_a_proposal_is_a_function_of_seed_index_and_attempt():
     assert lattices[0] != lattices[1] != lattices[2] != lattices[0]
 
 
+def test_every_setting_counts():
+    one, other = (replace(CONFIG, settings=(("generation", "x", (k,)),)) for k in range(2))
+    assert len({one, other, CONFIG}) == 3
+
+
 def test_what_a_pool_lacks_has_a_problem():
     found = genarris_packings(TEMPLATE, 8, config=replace(CONFIG, per_group=1))
     assert [bool(proposal.problem) for proposal in found] == [False, False, False, True] * 2
@@ -69,11 +74,12 @@ def test_what_a_pool_lacks_has_a_problem():
 
 def test_settings_and_molecule():
     conformer = conformer_of("NC(N)=O", 0)
-    config = replace(CONFIG, scale=0.9, settings=(("generation", "tol", 0.01), ("dedup", "group_by_spg", True)))
+    config = replace(CONFIG, scale=0.9, settings=(("generation", "tol", 0.01), ("dedup", "names", ("a", "b"))))
     files = input_files(conformer, 4, (14, 19), 7, 123, config, press=True)
     lines = files["ui.conf"].splitlines()
-    wanted = ("Z = 4", "tasks = ['generation', 'symm_rigid_press']", "num_structures_per_spg = 7", "sr = 0.9", "seed = 123")
-    assert all(line in lines for line in (*wanted, "spg_distribution_type = [14, 19]", "maxiter = 100", "tol = 0.01", "[dedup]"))
+    wanted = ["Z = 4", "tasks = ['generation', 'symm_rigid_press']", "num_structures_per_spg = 7", "sr = 0.9", "seed = 123"]
+    wanted += ["spg_distribution_type = [14, 19]", "maxiter = 100", "tol = 0.01", "[dedup]", "names = ['a', 'b']"]
+    assert set(wanted) <= set(lines)
     symbols = [line.split()[0] for line in files["molecule.xyz"].splitlines()[2:]]
     assert symbols == ["N", "C", "N", "O", "H", "H", "H", "H"]
     assert "tasks = ['generation']" in input_files(conformer, 4, (14,), 1, 1, config, press=False)["ui.conf"]
@@ -106,6 +112,7 @@ def test_what_is_refused(setting, message):
         ({"scale": 0.0}, "scale must be a positive"),
         ({"pool": 0}, "pool must be at least 1"),
         ({"per_group": 0}, "per_group must be at least 1"),
+        ({"settings": (("generation", "x", [1]),)}, "settings must be"),
     ],
 )
 def test_bad_configurations(change, message):

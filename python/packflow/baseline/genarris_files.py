@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ TOLERANCE = 0.3
 # what Genarris calls the group of a structure in which its spglib finds none
 NO_GROUP = 0
 
-Value = str | int | float | bool | list[str] | list[int]
+Value = str | int | float | bool | tuple[str, ...] | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class GenarrisConfig:
         pool: proposals that one run makes.
         per_group: its num_structures_per_spg; None for so many that all groups together can make twice the pool.
         space_groups: numbers of the groups to choose from; all if none.
-        settings: further entries of ui.conf, or other values of the above: (section, option, value).
+        settings: further entries of ui.conf, or other values of the above: (section, option, value); lists as tuples.
     """
 
     command: tuple[str, ...] = ("gnrs",)
@@ -53,7 +53,7 @@ class GenarrisConfig:
     pool: int = 32
     per_group: int | None = None
     space_groups: tuple[int, ...] | None = None
-    settings: tuple[tuple[str, str, Value], ...] = field(default=())
+    settings: tuple[tuple[str, str, Value], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
@@ -66,6 +66,9 @@ class GenarrisConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
+        for entry in self.settings:
+            if len(entry) != 3 or isinstance(entry[2], list):
+                raise InputError(f"settings must be (section, option, value), a list as a tuple, got {entry}")
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ def input_files(
         press: Go on with Rigid Press.
     """
     sections: dict[str, dict[str, Value]] = {
-        "master": {"name": "packflow", "molecule_path": [MOLECULE], "Z": n_copies, "log_level": "info"},
-        "workflow": {"tasks": [GENERATION, PRESS] if press else [GENERATION]},
+        "master": {"name": "packflow", "molecule_path": (MOLECULE,), "Z": n_copies, "log_level": "info"},
+        "workflow": {"tasks": (GENERATION, PRESS) if press else (GENERATION,)},
         GENERATION: {
             "num_structures_per_spg": per_group,
             "sr": config.scale,
@@ -107,7 +110,7 @@ def input_files(
             "tol": 0.1,
             "ucv_mean": "predict",
             "ucv_mult": config.volume_factor,
-            "spg_distribution_type": list(groups),
+            "spg_distribution_type": tuple(groups),
             "generation_type": "crystal",
             "natural_cutoff_mult": 1.0,
             "seed": seed,
@@ -124,7 +127,10 @@ def input_files(
         }
     for section, option, value in config.settings:
         sections.setdefault(section, {})[option] = value
-    lines = [line for name, options in sections.items() for line in (f"[{name}]", *(f"{k} = {v}" for k, v in options.items()), "")]
+    lines = []
+    for name, options in sections.items():
+        entries = (f"{option} = {list(value) if isinstance(value, tuple) else value}" for option, value in options.items())
+        lines += [f"[{name}]", *entries, ""]
     return {SETTINGS: "\n".join(lines), MOLECULE: xyz_of(conformer)}
 
 
