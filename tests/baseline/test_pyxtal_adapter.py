@@ -8,11 +8,12 @@ import pytest
 import spglib
 
 from packflow.baseline import PackingConfig, random_packings
-from packflow.baseline.pyxtal_adapter import pyxtal_packings
+from packflow.baseline.pyxtal_adapter import pyxtal_packings, pyxtal_volume
 from packflow.baseline.sites import sites_of
 from packflow.errors import InputError
 from packflow.metrics import bonds_valid_percent
 from packflow.structure import AtomsBatch, Molecule, Template
+from packflow.structure.packing_volume import packing_volume
 
 TEMPLATE = Template(Molecule.from_smiles("CC(=O)Oc1ccccc1C(=O)O"), 4)
 
@@ -22,13 +23,6 @@ def space_group(crystal):
         warnings.simplefilter("ignore")
         cell = crystal.cell, crystal.fractional, crystal.template.atomic_numbers
         return spglib.get_symmetry_dataset(cell, symprec=1e-3).number
-
-
-@pytest.fixture
-def pyxtal():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("pyxtal", reason="PyXtal is not installed")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -42,6 +36,30 @@ def test_both_make_crystals_of_the_groups_that_were_asked_for(pyxtal):
     assert (bonds_valid_percent(AtomsBatch.from_crystals([packing.crystal for packing in theirs])) == 100).all()
     again = pyxtal_packings(TEMPLATE, (14, 19), 1, seed=1)[0]
     np.testing.assert_array_equal(again.crystal.positions, theirs[0].crystal.positions)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_crystals_volume(pyxtal, capfd):
+    """Factors far below 1 give cells as dense as crystals, and PyXtal prints nothing on the way."""
+    urea = Template(Molecule.from_smiles("NC(N)=O"), 4)
+    volume = 1.1 * packing_volume(urea.molecule)
+    for packing in pyxtal_packings(urea, (14, 19, 33), 3, volume_factor=volume / pyxtal_volume(urea)):
+        assert np.linalg.det(packing.cell) == pytest.approx(4 * volume)
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_not_found_is_raised_or_kept(pyxtal):
+    """Four molecules without symmetry do not fit Fm-3m."""
+    with pytest.raises(InputError, match="n_copies 4 of the molecule in space group 225: PyXtal finds no crystal in 20 attempts"):
+        pyxtal_packings(TEMPLATE, (225,), 1)
+    found = pyxtal_packings(TEMPLATE, (225, 19), 2, attempts=1, keep_failed=True)
+    assert [packing.problem for packing in found] == [
+        "n_copies 4 of the molecule in space group 225: PyXtal finds no crystal in 1 attempts",
+        "",
+    ]
+    assert np.isnan(found[0].cell).all()
+    assert found[1].positions.shape == (4, 21, 3)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -63,7 +81,13 @@ def test_without_pyxtal(monkeypatch):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"n_samples": 0}, "n_samples must be"), ({"seed": -1}, "seed must be"), ({"space_groups": ()}, "space_groups must name")],
+    [
+        ({"n_samples": 0}, "n_samples must be"),
+        ({"attempts": 0}, "attempts must be"),
+        ({"volume_factor": 0.0}, "volume_factor must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"space_groups": ()}, "space_groups must name"),
+    ],
 )
 def test_bad_arguments(change, message):
     with pytest.raises(InputError, match=message):

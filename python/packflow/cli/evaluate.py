@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import jsonargparse
 from rich.console import Console
 
-from packflow.cli.sample import add_solver_arguments, add_validity_arguments, checks_of, config_of, device_of, set_threads
+from packflow.baseline import BASELINES
+from packflow.cli.engines import add_engine_arguments, genarris_of, pyxtal_of
+from packflow.cli.sample import (
+    add_solver_arguments,
+    add_validity_arguments,
+    checks_of,
+    config_of,
+    device_of,
+    set_threads,
+)
 from packflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,8 +41,9 @@ def evaluate_parser() -> jsonargparse.ArgumentParser:
         action="append",
         type=str,
         default=None,
-        help="name of weights, path of a checkpoint, random or rigid-press; as LABEL=ENGINE if wanted; give it again for more (open-2m)",
+        help=f"name of weights, path of a checkpoint, {', '.join(BASELINES)}; as LABEL=ENGINE if wanted; give it again for more (open-2m)",
     )
+    add_engine_arguments(parser)
     parser.add_argument("--split", type=str, default="test", help="of a prepared dataset")
     parser.add_argument(
         "--kind", choices=["experimental", "any"], default="experimental", help="any: computed crystals where none is measured"
@@ -83,7 +93,7 @@ def run_evaluate(args: jsonargparse.Namespace) -> None:
     out, console = Path(args.out), Console()
     set_threads(args.threads)
     config, checks, device = config_of(args), checks_of(args), str(device_of(args.device))
-    sampling = SamplingOptions(args.n_samples, args.seed, config, checks, args.max_atoms, device)
+    sampling = SamplingOptions(args.n_samples, args.seed, config, checks, args.max_atoms, device, pyxtal_of(args), genarris_of(args))
     scoring = ScoreOptions(args.pdd, not args.no_rmsd, args.compat, args.potential or "")
     test_set = read_test_set(args.test_set, args.split, args.kind, args.table, args.max_molecules)
     if test_set.left_out:
@@ -155,5 +165,6 @@ def say(sentence: str) -> None:
 def settings_of(args: jsonargparse.Namespace) -> dict[str, object]:
     """How an evaluation was made, for its files."""
     solver = ("n_steps", "solver", "grid_positions", "grid_lattice", "tempering", "width", "eta", "precision")
-    names = ("test_set", "split", "kind", "n_samples", "seed", "device", *solver, "valid_only", "budget", "clean")
+    programs = ("pyxtal_factor", "genarris_command")
+    names = ("test_set", "split", "kind", "n_samples", "seed", "device", *solver, "valid_only", "budget", "clean", *programs)
     return {name: args[name] for name in names}

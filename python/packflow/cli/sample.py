@@ -6,19 +6,22 @@ import jsonargparse
 import torch
 from rich.console import Console
 
-from packflow.baseline.engine import Baseline
+from packflow.baseline import BASELINES, Baseline
+from packflow.baseline.engine import GENARRIS
 from packflow.cli.campaign import add_campaign_arguments, check_campaign_arguments, run_campaign
+from packflow.cli.engines import GENARRIS_COMMAND, PYXTAL_FACTOR, add_engine_arguments, genarris_of, pyxtal_of
 from packflow.errors import InputError
 from packflow.flow.acceptance import BUDGET, Checks
 from packflow.flow.sampler import SampleConfig
 from packflow.flow.time_grid import TUNED_LATTICE, TUNED_POSITIONS, TimeGrid
 from packflow.flow.validity import Limits
+from packflow.model import PackFlow
 from packflow.model.pretrained import load
 from packflow.pipeline.proposals import sample_to_folder
 from packflow.structure import Molecule, Template
 
 # the first samples with a model
-ENGINES = ("packflow", "random", "rigid-press")
+ENGINES = ("packflow", *BASELINES)
 # options that say nothing to a baseline
 OF_MODELS = ("model", "device", "n_steps", "solver", "grid_positions", "grid_lattice", "tempering", "width", "eta", "precision")
 
@@ -33,9 +36,9 @@ def sample_parser() -> jsonargparse.ArgumentParser:
         "--out", type=str, required=True, help="folder for the results; must not hold files, but for an --input to continue"
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
-    parser.add_argument(
-        "--engine", choices=list(ENGINES), default=ENGINES[0], help="what samples: a model, or a baseline of docs/baselines.md"
-    )
+    engines = "what samples: a model, or a baseline of docs/baselines.md; pyxtal and genarris where they are installed"
+    parser.add_argument("--engine", choices=list(ENGINES), default=ENGINES[0], help=engines)
+    add_engine_arguments(parser)
     parser.add_argument("--model", type=str, default="open-2m", help="name of installed or released weights, or a path")
     parser.add_argument("--max-atoms", type=int, default=None, help="atoms sampled at once; as many as suit the device if not given")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
@@ -112,7 +115,10 @@ def run_sample(args: jsonargparse.Namespace) -> None:
     set_threads(args.threads)
     check_engine_arguments(args)
     config = config_of(args)
-    model = load(args.model).to(device_of(args.device)) if args.engine == ENGINES[0] else Baseline(args.engine)
+    if args.engine == ENGINES[0]:
+        model: PackFlow | Baseline = load(args.model).to(device_of(args.device))
+    else:
+        model = Baseline(args.engine, pyxtal=pyxtal_of(args), genarris=genarris_of(args))
     if template is None:
         run_campaign(args, model, config, checks)
         return
@@ -127,7 +133,7 @@ def run_sample(args: jsonargparse.Namespace) -> None:
 
 
 def check_engine_arguments(args: jsonargparse.Namespace) -> None:
-    """Refuse options of models with an engine that has none.
+    """Refuse options of one engine with another.
 
     Raises:
         InputError: so.
@@ -136,6 +142,10 @@ def check_engine_arguments(args: jsonargparse.Namespace) -> None:
     given = [name for name in OF_MODELS if args[name] != defaults[name]] if args.engine != ENGINES[0] else []
     if given:
         raise InputError(f"--{given[0].replace('_', '-')} is for --engine {ENGINES[0]}, got --engine {args.engine}")
+    if args.pyxtal_factor != PYXTAL_FACTOR and args.engine != "pyxtal":
+        raise InputError(f"--pyxtal-factor is for --engine pyxtal, got --engine {args.engine}")
+    if args.genarris_command != GENARRIS_COMMAND and args.engine not in GENARRIS:
+        raise InputError(f"--genarris-command is for --engine {' or '.join(GENARRIS)}, got --engine {args.engine}")
 
 
 def set_threads(n_threads: int) -> None:

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packflow.baseline.engine import Baseline
+from packflow.baseline import BASELINES, Baseline, GenarrisConfig, PyxtalConfig
 from packflow.errors import InputError
 from packflow.model import PackFlow
 from packflow.model.pretrained import find, load, pretrained_names
 from packflow.train.checkpoint import PROGRESS
 
-# engines of the campaign that need no weights
-BASELINES = ("random", "rigid-press")
 # of a label, which is the name of a folder and a heading
 LONGEST = 40
 UNFIT = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -53,9 +51,14 @@ class EngineName:
         """Its network; raises InputError if there are no such weights."""
         return load(self.word).to(device)
 
-    def sampler(self, device: str = "cpu") -> PackFlow | Baseline:
-        """What campaigns sample with; raises as `model`."""
-        return Baseline(self.word) if self.is_baseline else self.model(device)  # type: ignore[arg-type]
+    def sampler(
+        self, device: str = "cpu", pyxtal: PyxtalConfig | None = None, genarris: GenarrisConfig | None = None
+    ) -> PackFlow | Baseline:
+        """What campaigns sample with; raises as `model`, or InputError if it is a baseline whose program is not installed."""
+        if not self.is_baseline:
+            return self.model(device)
+        settings = {"pyxtal": pyxtal or PyxtalConfig(), "genarris": genarris or GenarrisConfig()}
+        return Baseline(self.word, **settings)  # type: ignore[arg-type]
 
 
 def engine_names(words: Sequence[str]) -> list[EngineName]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from packflow.baseline import GenarrisConfig, PyxtalConfig
 from packflow.campaign.disk import write_atomically
 from packflow.campaign.progress import check_none_given_up, with_progress
 from packflow.campaign.proposal_source import find_proposals
@@ -35,6 +36,8 @@ class SamplingOptions:
     checks:    what is flagged, and how often it is then sampled again.
     max_atoms: atoms sampled at once; None for as many as suit the device.
     device:    of the networks, as torch calls it.
+    pyxtal:    how PyXtal draws, where it is an engine.
+    genarris:  how Genarris is run, where it is one.
     """
 
     n_samples: int = 20
@@ -43,6 +46,8 @@ class SamplingOptions:
     checks: Checks | None = None
     max_atoms: int | None = None
     device: str = "cpu"
+    pyxtal: PyxtalConfig = field(default_factory=PyxtalConfig)
+    genarris: GenarrisConfig = field(default_factory=GenarrisConfig)
 
     def __post_init__(self) -> None:
         """Refuse a number of samples that no mean has."""
@@ -80,7 +85,7 @@ def sample_cases(engine: EngineName, cases: Sequence[Case], folder: Path, option
     Raises:
         InputError: there is no such engine, its store was begun with other settings, or proposals were given up.
     """
-    sampler = engine.sampler(options.device)
+    sampler = engine.sampler(options.device, options.pyxtal, options.genarris)
     jobs = [case.job(options.n_samples) for case in cases]
     store = open_store(folder / PROPOSALS, sampler, jobs, options.config, options.seed, options.max_atoms, options.checks)
     timed = with_times(carry_on(sampler, store), folder / TIMES)

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from packflow.baseline.engine import Baseline
+from packflow.baseline.generated import no_crystal
 from packflow.errors import InputError
 from packflow.flow.draws import Draw
-from packflow.structure import Crystal, Template
 
 if TYPE_CHECKING:
     from packflow.flow.sampler import Proposal
-
-NO_LATTICE = (1.0, 1.0, 1.0, 90.0, 90.0, 90.0)
 
 
 def baseline_proposals(baseline: Baseline, draws: Sequence[Draw]) -> list[Proposal]:
@@ -50,8 +46,3 @@ def problem_of(baseline: Baseline, draw: Draw) -> str:
     except InputError as error:
         return f"no packing: {error}"
     return ""
-
-
-def no_crystal(template: Template) -> Crystal:
-    """What stands where there is no crystal: all atoms at one place."""
-    return Crystal(template, np.zeros((template.n_atoms, 3)), np.array(NO_LATTICE))
