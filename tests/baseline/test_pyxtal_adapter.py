@@ -6,9 +6,11 @@ import warnings
 import numpy as np
 import pytest
 import spglib
+from ase.neighborlist import primitive_neighbor_list
 
 from packflow.baseline import PackingConfig, random_packings
-from packflow.baseline.pyxtal_adapter import pyxtal_packings, pyxtal_volume
+from packflow.baseline.conformer import conformer_of
+from packflow.baseline.pyxtal_adapter import contact_limits, pyxtal_packings, pyxtal_volume
 from packflow.baseline.sites import sites_of
 from packflow.errors import InputError
 from packflow.metrics import bonds_valid_percent
@@ -46,6 +48,28 @@ def test_a_crystals_volume(pyxtal, capfd):
     for packing in pyxtal_packings(urea, (14, 19, 33), 3, volume_factor=volume / pyxtal_volume(urea)):
         assert np.linalg.det(packing.cell) == pytest.approx(4 * volume)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_limits_of_contacts_are_the_radii_of_random_packing(pyxtal):
+    conformer = conformer_of("NC(N)=O", 0)
+    limits = contact_limits(conformer, 0.85)
+    for number, radius in zip(conformer.atomic_numbers.tolist(), conformer.radii.tolist(), strict=True):
+        assert limits.get_tol(number, 6) == pytest.approx(0.85 * (radius + 1.7))
+    urea = Template(Molecule.from_smiles("NC(N)=O"), 4)
+    loose, strict = (nearest(pyxtal_packings(urea, (14, 19, 33), 6, volume_factor=0.7, scale=scale), conformer) for scale in (None, 0.85))
+    assert loose.mean() < 0.7 < 0.8 < strict.mean()
+
+
+def nearest(packings, conformer):
+    """Least distance between atoms of two molecules over the sum of their radii, in each packing; by ASE."""
+    found = []
+    for packing in packings:
+        n = packing.positions.shape[1]
+        i, j, d, shift = primitive_neighbor_list("ijdS", (True,) * 3, packing.cell, packing.positions.reshape(-1, 3), 4.0)
+        between = (i // n != j // n) | (shift != 0).any(1)
+        found.append((d / (conformer.radii[i % n] + conformer.radii[j % n]))[between].min())
+    return np.array(found)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import combinations_with_replacement
 from math import inf
 from typing import Any
 
@@ -49,8 +50,9 @@ def pyxtal_packings(
     volume_factor: float = VOLUME_FACTOR,
     attempts: int = ATTEMPTS,
     keep_failed: bool = False,
+    scale: float | None = None,
 ) -> list[PyxtalPacking]:
-    """Let PyXtal draw crystals of the conformer that `random_packings` takes, with its own volumes and limits of contacts.
+    """Let PyXtal draw crystals of the conformer that `random_packings` takes.
 
     Args:
         template: Molecule and number of copies per unit cell.
@@ -61,6 +63,9 @@ def pyxtal_packings(
             of a crystal. Where no lattice of that volume is long enough for the molecule, PyXtal takes larger ones.
         attempts: Calls of PyXtal for one crystal; each tries 40 lattices and 1200 places.
         keep_failed: A crystal that is not found is returned with its problem, not raised.
+        scale: Atoms of two molecules are not nearer than this share of the sum of their van der Waals radii, as in `random_packings`;
+            some of its crystals break it slightly all the same. None: PyXtal's own limit, 1.2 times the sum of their covalent radii (1.8 Å
+            for two carbon atoms, where scale 0.85 has 2.9 Å).
 
     Raises:
         InputError: PyXtal is not installed, an argument is out of range, or, without keep_failed, it finds no crystal.
@@ -73,9 +78,12 @@ def pyxtal_packings(
     if not space_groups:
         raise InputError("space_groups must name at least one group, got none")
     check_volume_factor(volume_factor)
+    if scale is not None and not 0 < scale < inf:
+        raise InputError(f"scale must be a positive number or None, got {scale}")
     conformer = conformer_of(template.molecule.smiles, seed)
     groups = [space_groups[k % len(space_groups)] for k in range(n_samples)]
-    found = [pyxtal_packing(template, conformer, group, (seed, k), volume_factor, attempts) for k, group in enumerate(groups)]
+    limits = None if scale is None else contact_limits(conformer, scale)
+    found = [pyxtal_packing(template, conformer, group, (seed, k), volume_factor, attempts, limits) for k, group in enumerate(groups)]
     problem = next((packing.problem for packing in found if packing.problem), "")
     if problem and not keep_failed:
         raise InputError(problem)
@@ -89,14 +97,17 @@ def pyxtal_packing(
     key: tuple[int, ...],
     volume_factor: float = VOLUME_FACTOR,
     attempts: int = ATTEMPTS,
+    limits: Any = None,  # noqa: ANN401, PyXtal has no types
 ) -> PyxtalPacking:
     """A crystal of PyXtal's, or the problem that it found none; a function of its arguments, `key` those of the random numbers.
+
+    `limits` of contacts are those of `contact_limits`; PyXtal's own if None.
 
     Raises:
         InputError: PyXtal is not installed.
     """
     make, molecule = _tools(conformer)
-    made = _made(make, molecule, group, template.n_copies, key, volume_factor, attempts)
+    made = _made(make, molecule, group, template.n_copies, key, volume_factor, attempts, limits)
     if made is None:
         nothing = np.full((template.n_copies, len(conformer.positions), 3), np.nan)
         tried = f"PyXtal finds no crystal in {attempts} attempts"
@@ -118,6 +129,18 @@ def pyxtal_volume(template: Template, seed: int = 0) -> float:
     if made is None:
         raise InputError(f"n_copies 1 of the molecule in space group 1: PyXtal finds no crystal in {ATTEMPTS} attempts")
     return float(made.molecules[0].volume)
+
+
+def contact_limits(conformer: Conformer, scale: float) -> Any:  # noqa: ANN401, PyXtal has no types
+    """PyXtal's table of least distances with `scale` times the sum of van der Waals radii for the elements of a conformer."""
+    check_pyxtal()
+    from pyxtal.tolerance import Tol_matrix
+
+    limits = Tol_matrix(prototype="molecular")
+    radii = dict(zip(conformer.atomic_numbers.tolist(), conformer.radii.tolist(), strict=True))
+    for one, other in combinations_with_replacement(sorted(radii), 2):
+        limits.set_tol(one, other, scale * (radii[one] + radii[other]))
+    return limits
 
 
 def check_pyxtal() -> None:
@@ -149,6 +172,7 @@ def _made(
     key: tuple[int, ...],
     volume_factor: float,
     attempts: int,
+    limits: Any = None,  # noqa: ANN401, as above
 ) -> Any:  # noqa: ANN401, as above
     """A crystal of PyXtal's, or None."""
     from pyxtal.msg import Error
@@ -159,7 +183,7 @@ def _made(
         # it prints what it does not find; its own repetitions would use the same random numbers
         with redirect_stdout(io.StringIO()):
             try:
-                crystal.from_random(3, group, [molecule], [n_copies], factor=volume_factor, random_state=state, max_count=1)
+                crystal.from_random(3, group, [molecule], [n_copies], factor=volume_factor, random_state=state, max_count=1, tm=limits)
             except (RuntimeError, Error):
                 continue
         if crystal.valid:
