@@ -101,7 +101,7 @@ def run_evaluate(args: jsonargparse.Namespace) -> None:
     console.print("\n".join(table), highlight=False, soft_wrap=True, markup=False)
     console.print(f"written: {', '.join(str(path) for path in paths)}", highlight=False, soft_wrap=True)
     if found.problems:
-        raise InputError(f"{len(found.problems)} engines could not be evaluated: {', '.join(found.problems)}; the others are written")
+        raise InputError(f"{', '.join(found.problems)} could not be evaluated, see above; the other engines are written")
 
 
 def check_figure_arguments(args: jsonargparse.Namespace) -> None:

@@ -90,12 +90,14 @@ def evaluate_engines(
     if scoring.potential:
         ready(scoring.potential, "cpu")
     results, problems = [], {}
-    for engine in engine_names(engines):
+    named = engine_names(engines)
+    for engine in named:
         try:
             results.append(evaluate_engine(test_set, engine, Path(out) / ENGINES / engine.label, sampling, scoring, warn, progress))
         except InputError as error:
             problems[engine.label] = str(error)
-            warn(f"engine {engine.label} cannot be evaluated: {error}")
+            if len(named) > 1:
+                warn(f"engine {engine.label} cannot be evaluated: {error}")
     if not results:
         raise InputError("no engine could be evaluated: " + "; ".join(f"{label}: {problem}" for label, problem in problems.items()))
     return Evaluation(test_set, tuple(results), problems, sampling.n_samples)
