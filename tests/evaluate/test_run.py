@@ -126,5 +126,7 @@ def test_command(dataset_folder, network, tmp_path, capfd):
     assert "n_matched" not in pq.read_schema(scores).names
     assert main([*words, "--engine", "first=nothing-there", "--threads", "1"]) == 2
     assert "no engine could be evaluated" in capfd.readouterr().err
+    assert main([*words, "--executor", "processes", "--workers", "0"]) == 2
+    assert "--workers must be at least 1, got 0" in capfd.readouterr().err
     assert main([*words, "--predicted", "x"]) == 2
     assert "--predicted is for --figures" in capfd.readouterr().err
