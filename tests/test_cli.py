@@ -264,3 +264,12 @@ def test_installed_command():
     for words in (["--help"], ["--version"], ["sample", "--help"], ["metrics", "--help"], ["prepare", "--help"]):
         run = subprocess.run([sys.executable, "-m", "packflow.cli", *words], capture_output=True, text=True, check=True)
         assert run.stdout
+
+
+def test_a_command_waits_for_no_import_of_another():
+    """Lightning and what it brings take longer to import than most reports to write."""
+    code = (
+        "import sys; from packflow.cli import make_parser; make_parser('report'); import packflow.pipeline.report; "
+        "print([name for name in ('lightning_fabric', 'torch._dynamo', 'pandas', 'packflow.train') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -38,7 +38,7 @@ def test_json(tmp_path):
 
 
 def test_jobs_are_read_as_they_were_written(tmp_path, jobs):
-    jobs = [*jobs, Job.of("1,2-comma and 'quotes' µ", "c1ccccc1", 1, 1)]
+    jobs = [*jobs, Job.of("1,2-comma and 'quotes' µ", "c1ccccc1", 1, 1, first_index=17)]
     assert read_jobs(written(tmp_path / "a.csv", jobs_text(jobs))).jobs == jobs
 
 

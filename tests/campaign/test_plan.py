@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -44,3 +45,11 @@ def test_a_million_proposals_cost_little():
 def test_refused(jobs, n_jobs, unit_atoms, message):
     with pytest.raises(InputError, match=message):
         Plan(jobs[:n_jobs], unit_atoms)
+
+
+def test_proposals_are_counted_from_first_index(jobs):
+    plan = Plan([replace(job, first_index=10 * k) for k, job in enumerate(jobs)], 20)
+    names = [name for number in range(plan.n_units) for name in plan.unit(number).names()]
+    assert names == [f"{job.name}#{job.n_copies}-{10 * k + n}" for k, job in enumerate(jobs) for n in range(job.n_samples)]
+    draws = [draw.index for number in range(plan.n_units) for draw in plan.unit(number).draws(7)]
+    assert draws == [10 * k + n for k, job in enumerate(jobs) for n in range(job.n_samples)]

@@ -24,11 +24,10 @@ SAMPLING = SamplingOptions(2)
 
 def test_scores_are_the_metrics_of_the_proposals_in_the_store(made):
     result = made.evaluation.results[0]
-    cases = {case.name: case for case in made.test_set.cases}
-    for name, rows in proposals_by_case(made.out / "engines" / result.engine.label):
+    for case, rows in proposals_by_case(made.out / "engines" / result.engine.label, made.test_set.cases):
         atoms = AtomsBatch.from_crystals([crystal_of(row) for row in rows])
-        known = AtomsBatch.from_crystals(list(cases[name].crystals) * len(rows))
-        scores = [row for row in result.scores.to_pylist() if row["case"] == name]
+        known = AtomsBatch.from_crystals(list(case.crystals) * len(rows))
+        scores = [row for row in result.scores.to_pylist() if row["case"] == case.name]
         assert [row["index"] for row in scores] == [0, 1, 2, 3]
         metrics = {"amd_distance": amd_distance, "density_error_percent": density_error_percent}
         for column, values in ((column, metric(atoms, known)) for column, metric in metrics.items()):
@@ -41,8 +40,8 @@ def test_released_averages_are_means_over_crystals(made):
     means = []
     for case in made.test_set.cases:
         numbers = []
-        for name, rows in proposals_by_case(made.out / "engines" / result.engine.label):
-            for one in (crystal_of(row) for row in rows) if name == case.name else ():
+        for _, rows in proposals_by_case(made.out / "engines" / result.engine.label, [case]):
+            for one in map(crystal_of, rows):
                 pair = (one.template.atomic_numbers, one.positions, one.lattice, case.crystals[0].positions, case.crystals[0].lattice)
                 numbers.append(released_metrics(*map(torch.from_numpy, pair))["amd_linf"])
         means.append(sum(numbers) / len(numbers))
@@ -63,7 +62,7 @@ def test_the_same_call_continues(made, monkeypatch):
     def never(*_):
         raise AssertionError("scores are computed again")
 
-    monkeypatch.setattr("packflow.evaluate.scores.scores_of", never)
+    monkeypatch.setattr("packflow.evaluate.scores.pair_scores", never)
     sampling = SamplingOptions(4, config=SampleConfig(3))
     again = evaluate_engines(
         made.test_set, made.engines[:1], made.out, sampling, ScoreOptions(pdd=True, compat=True, potential="mmff"), progress=False
@@ -71,8 +70,8 @@ def test_the_same_call_continues(made, monkeypatch):
     assert again.results[0].times == made.evaluation.results[0].times
     assert again.results[0].times.n_timed == 8
     assert again.results[0].means == made.evaluation.results[0].means
-    with pytest.raises(InputError, match="was begun with"):
-        evaluate_engines(made.test_set, made.engines[:1], made.out, SamplingOptions(5, config=SampleConfig(3)), progress=False)
+    with pytest.raises(InputError, match="was begun with n_steps 3, got 4"):
+        evaluate_engines(made.test_set, made.engines[:1], made.out, SamplingOptions(4, config=SampleConfig(4)), progress=False)
     # other options are other scores
     with pytest.raises(AssertionError, match="again"):
         evaluate_engines(made.test_set, made.engines[:1], made.out, sampling, ScoreOptions(rmsd=False), progress=False)
@@ -127,5 +126,7 @@ def test_command(dataset_folder, network, tmp_path, capfd):
     assert "n_matched" not in pq.read_schema(scores).names
     assert main([*words, "--engine", "first=nothing-there", "--threads", "1"]) == 2
     assert "no engine could be evaluated" in capfd.readouterr().err
+    assert main([*words, "--executor", "processes", "--workers", "0"]) == 2
+    assert "--workers must be at least 1, got 0" in capfd.readouterr().err
     assert main([*words, "--predicted", "x"]) == 2
     assert "--predicted is for --figures" in capfd.readouterr().err

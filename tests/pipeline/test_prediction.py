@@ -15,7 +15,9 @@ from packflow.campaign.store import shard_paths
 from packflow.data.structures import read_structures
 from packflow.errors import InputError
 from packflow.flow.sampler import SampleConfig
+from packflow.pipeline.known import kept_references
 from packflow.pipeline.ranking import rank_store
+from packflow.pipeline.report import report_store
 from packflow.potential import Mmff
 from packflow.potential.lennard_jones import LennardJones
 from packflow.relax.relax import RelaxConfig
@@ -133,6 +135,12 @@ def test_a_known_crystal_is_found(predicted, store, tmp_path):
     assert third.match.rmsd < 0.05
     assert third.match.energy_above == pytest.approx(0, abs=0.1)
     assert ranking.ranked[0].match.energy_above == pytest.approx(-third.relative_energy, abs=0.1)
+    # the file is kept, so that a report shows it without being told
+    assert [path.read_bytes() for path in kept_references(tmp_path / "out")] == [known.read_bytes()]
+    page = report_store(store, tmp_path / "report.html", ranking=tmp_path / "out").path.read_text()
+    data = json.loads(page.partition('id="report-data">')[2].partition("</script>")[0])
+    assert [one["name"] for one in data["references"]] == ["known"]
+    assert data["overlays"][third.name]["n_matched"] == 15
 
 
 def test_a_known_crystal_without_hydrogens(predicted, store, tmp_path):

@@ -330,3 +330,53 @@ def test_two_thousand_structures(browser, make_store, tmp_path):
     page.wait("return document.querySelector('#rows .chosen') !== null")
     assert len(page.names()) < 100
     page.check_quiet()
+
+
+def bars(page, name, kind="some"):
+    return page.run("return [...document.querySelectorAll(`#charts [data-name=${arguments[0]}] .${arguments[1]}`)].length", name, kind)
+
+
+def test_a_bar_is_a_filter(page):
+    """A click leaves only its structures in the table, in the landscape and in the other charts, says so, and can be taken back."""
+    before, all_bars = page.text("#count"), bars(page, "density")
+    below = page.run("return document.getElementById('distributions').offsetTop")
+    place = page.run(
+        "document.getElementById('distributions').scrollIntoView();"
+        "const tall = [...document.querySelectorAll('#charts [data-name=density] .every')].sort((p, q) => q.getAttribute('height') - "
+        "p.getAttribute('height'))[0].getBoundingClientRect(); return [tall.x + tall.width / 2, tall.bottom - 3]"
+    )
+    actions = webdriver.ActionChains(page.browser)
+    actions.w3c_actions.pointer_action.move_to_location(*map(round, place))
+    actions.perform()
+    said, _, n = page.text("#charts figcaption span:last-child").partition(": ")
+    low, high = map(float, said.split(" to "))
+    actions.w3c_actions.pointer_action.click()
+    actions.perform()
+    assert page.text("#count") == f"{n} of {before.split()[0]} structures"
+    assert all(low - 1e-3 <= float(x) <= high + 1e-3 for x in page.column("density"))
+    assert bars(page, "density") == 1 < all_bars
+    assert [chip.text for chip in page.browser.find_elements("css selector", ".filter-chip")] == [f"Density {said} g/cm³×"] * 2
+    # nothing moved from under the pointer
+    assert page.run("return document.getElementById('distributions').offsetTop") == below
+    page.press("#table-panel .filter-chip", webdriver.Keys.ENTER)
+    assert page.text("#count") == before
+    assert page.run("return document.activeElement.id") == "filter"
+
+
+def test_a_bar_is_a_filter_by_keys(page):
+    before = page.text("#count")
+    chart = "#charts [data-name=density]"
+    page.press(chart, webdriver.Keys.HOME + webdriver.Keys.ENTER)
+    one = int(page.text("#count").split()[0])
+    assert page.run("return document.activeElement.dataset.name") == "density"
+    page.press(chart, webdriver.Keys.ARROW_RIGHT * 2 + webdriver.Keys.SHIFT + webdriver.Keys.ENTER)
+    assert int(page.text("#count").split()[0]) >= one + 2
+    page.press(chart, webdriver.Keys.ESCAPE)
+    assert page.text("#count") == before
+    page.press(chart, webdriver.Keys.END + webdriver.Keys.ENTER)
+    page.press("#filter", "P2_1/c")
+    assert page.find("#clear-filters").is_displayed()
+    page.press("#clear-filters", webdriver.Keys.ENTER)
+    assert page.text("#count") == before
+    assert page.run("return [document.getElementById('filter').value, document.activeElement.id]") == ["", "filter"]
+    assert not page.find("#clear-filters").is_displayed()

@@ -13,6 +13,7 @@ from packflow.campaign.store import shard_paths
 from packflow.cli import main
 from packflow.errors import InputError
 from packflow.flow.sampler import Proposal
+from packflow.pipeline.known import keep_references
 from packflow.pipeline.report import report_store
 from packflow.pipeline.report_rows import packed
 from packflow.report.proposals import ProposalFolder
@@ -97,6 +98,19 @@ def test_the_folder_of_one_molecule(stores, tmp_path):
     assert data["columns"]["name"][0] == "proposal#2-0"
     assert ["model", "open-2m"] in data["settings"][0][1]
     assert ["checks, clean", "no"] in data["settings"][0][1]
+
+
+def test_references_of_a_ranking_are_shown(cif_folder, make_store, tmp_path):
+    """Without being told; one that is damaged is named, and the others are shown."""
+    make_store(tmp_path / "store")
+    known = cif_folder / "2019369.cif"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "2019369.cif").write_text("data_broken\n")
+    keep_references([known, tmp_path / "other" / "2019369.cif"], tmp_path / "store" / "ranked")
+    data = data_of(report_store(tmp_path / "store", tmp_path / "report.html").path)
+    assert [one["name"] for one in data["references"]] == ["2019369"]
+    assert len(data["problems"]) == 1
+    assert "2019369_2.cif cannot be used" in data["problems"][0]
 
 
 def test_a_reference_is_overlaid(cif_folder, tmp_path):

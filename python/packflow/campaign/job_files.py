@@ -13,6 +13,8 @@ from packflow.campaign.job import Job
 from packflow.errors import InputError
 
 COLUMNS = ("name", "smiles", "n_copies", "n_samples")
+# column that only jobs have which add to others
+FIRST = "first_index"
 SUFFIXES = (".csv", ".smi", ".json")
 # invalid rows that an error names, at most
 SHOWN = 10
@@ -36,9 +38,10 @@ class JobList:
 def read_jobs(path: str | Path, n_copies: int = 4, n_samples: int = 32, skip_invalid: bool = False) -> JobList:
     """Read molecules and how often each is to be sampled.
 
-    CSV has a header with `smiles` and, if wanted, `name`, `n_copies` (a number, or several such as 2;4: a job each) and `n_samples` (of
-    each); other columns are left alone. A .smi file has a SMILES and, if wanted, a name on each line. JSON is a list of objects with the
-    keys of the CSV, or of SMILES. A row without a name is called molecule_N, N its number among the rows from 1.
+    CSV has a header with `smiles` and, if wanted, `name`, `n_copies` (a number, or several such as 2;4: a job each), `n_samples` (of
+    each) and `first_index` (of the first proposal, else 0); other columns are left alone. A .smi file has a SMILES and, if wanted, a name
+    on each line. JSON is a list of objects with the keys of the CSV, or of SMILES. A row without a name is called molecule_N, N its number
+    among the rows from 1.
 
     Args:
         path: File whose name ends in .csv, .smi or .json.
@@ -79,7 +82,8 @@ def jobs_of(values: dict[str, object], place: str, seen: dict[tuple[str, int], s
     name, smiles = (text_of(key, values.get(key, "")).strip() for key in ("name", "smiles"))
     if not smiles:
         raise InputError("smiles is missing")
-    jobs = [Job.of(name, smiles, n, count_of("n_samples", values["n_samples"])) for n in counts_of(values["n_copies"])]
+    n_samples, first_index = count_of("n_samples", values["n_samples"]), count_of(FIRST, values.get(FIRST, 0))
+    jobs = [Job.of(name, smiles, n, n_samples, first_index) for n in counts_of(values["n_copies"])]
     keys = [(job.name, job.n_copies) for job in jobs]
     for n, key in enumerate(keys):
         if key in seen or key in keys[:n]:
@@ -136,7 +140,7 @@ def csv_records(text: str, path: Path) -> Iterator[Record]:
         for row in rows:
             n_extra = len(row.pop(None, ()))
             place = f"line {rows.line_num}"
-            yield place, f"{n_extra} more values than columns" if n_extra else {k: v for k, v in row.items() if k in COLUMNS}
+            yield place, f"{n_extra} more values than columns" if n_extra else {k: v for k, v in row.items() if k in (*COLUMNS, FIRST)}
     except csv.Error as error:
         raise InputError(f"{path} is no CSV from line {rows.line_num}: {error}") from error
 
@@ -161,7 +165,7 @@ def json_records(text: str, path: Path) -> Iterator[Record]:
         if isinstance(entry, str):
             yield f"entry {number}", {"smiles": entry}
         elif isinstance(entry, dict):
-            yield f"entry {number}", {key: value for key, value in entry.items() if key in COLUMNS}
+            yield f"entry {number}", {key: value for key, value in entry.items() if key in (*COLUMNS, FIRST)}
         else:
             yield f"entry {number}", f"must be an object or a SMILES, got {type(entry).__name__}"
 
@@ -170,6 +174,7 @@ def jobs_text(jobs: Sequence[Job]) -> str:
     """Jobs as CSV that `read_jobs` reads."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([getattr(job, key) for key in COLUMNS] for job in jobs)
+    columns = (*COLUMNS, FIRST) if any(job.first_index for job in jobs) else COLUMNS
+    writer.writerow(columns)
+    writer.writerows([getattr(job, key) for key in columns] for job in jobs)
     return lines.getvalue()

@@ -15,7 +15,7 @@ from packflow.proposal_table import template_of
 
 @dataclass(frozen=True)
 class Part:
-    """Proposals start to stop - 1 of a job."""
+    """Proposals of a job with the indices start to stop - 1."""
 
     job: Job
     start: int
@@ -97,7 +97,8 @@ class Plan:
         job = int(np.searchsorted(self._first_of_job, first, side="right")) - 1
         while first < last:
             begin, end = self._first_of_job[job : job + 2].tolist()
-            parts.append(Part(self.jobs[job], first - begin, min(last, end) - begin))
+            shift = self.jobs[job].first_index - begin
+            parts.append(Part(self.jobs[job], first + shift, min(last, end) + shift))
             first, job = min(last, end), job + 1
         return Unit(number, tuple(parts))
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import version
 
 import jsonargparse
 
-from packflow.cli.bench_machine import bench_machine_parser, run_bench_machine
-from packflow.cli.convert import convert_parser, run_convert
-from packflow.cli.evaluate import evaluate_parser, run_evaluate
-from packflow.cli.export import export_parser, run_export
-from packflow.cli.metrics import metrics_parser, run_metrics
-from packflow.cli.predict import predict_parser, run_predict
-from packflow.cli.prepare import prepare_parser, run_prepare
-from packflow.cli.proxy_check import proxy_check_parser, run_proxy_check
-from packflow.cli.rank import rank_parser, run_rank
-from packflow.cli.relax import relax_parser, run_relax
-from packflow.cli.report import report_parser, run_report
-from packflow.cli.sample import run_sample, sample_parser
 from packflow.errors import InputError
-from packflow.train.__main__ import main as train
-from packflow.train.grpo import main as align
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+# in the order of the help; each but train and align is a file of this folder, which is read when the command is given
+COMMANDS = {
+    "sample": "sample crystal proposals of a molecule, or of many",
+    "relax": "add hydrogens to sampled proposals and relax them",
+    "rank": "rank relaxed crystals by energy",
+    "predict": "all of this for one molecule: sample, relax, rank",
+    "export": "write a store of proposals as CIF, extended XYZ or ASE database",
+    "report": "show a store as one HTML page that works offline",
+    "metrics": "judge crystal structures, alone or against references",
+    "evaluate": "compare engines on known crystals: tables and figures",
+    "prepare": "make a training dataset from structure files or the CSD",
+    "train": "train a model on a dataset",
+    "align": "align a model by energies and forces of its proposals",
+    "convert": "write released or own weights as one safetensors file",
+    "bench-machine": "measure how fast this machine samples",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,13 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["train"]:
+        from packflow.train.__main__ import main as train
+
         return train(words[1:])
     if words[:1] == ["align"] and words[1:2] != ["proxy-check"]:
+        from packflow.train.grpo import main as align
+
         return align(words[1:])
-    parser, commands = make_parser()
+    parser, run = make_parser(words[0] if words else "")
     args = parser.parse_args(words)
     try:
-        commands[args.command](args[args.command])
+        run(args[args.command])
     except InputError as error:
         print(f"packflow {args.command}: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -52,32 +59,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_parser() -> tuple[jsonargparse.ArgumentParser, dict]:
-    """The parser, and the function that runs each command."""
+def make_parser(command: str) -> tuple[jsonargparse.ArgumentParser, Callable[[jsonargparse.Namespace], None]]:
+    """The parser, with the arguments of one command, and the function that runs it; of the others it knows the names."""
     parser = jsonargparse.ArgumentParser(prog="packflow", description="Molecular crystal structure prediction by flow matching.")
     parser.add_argument("--version", action="version", version=f"packflow {version('packflow-csp')}")
     commands = parser.add_subcommands(dest="command")
-    commands.add_subcommand("sample", sample_parser(), help="sample crystal proposals of a molecule, or of many")
-    commands.add_subcommand("relax", relax_parser(), help="add hydrogens to sampled proposals and relax them")
-    commands.add_subcommand("rank", rank_parser(), help="rank relaxed crystals by energy")
-    commands.add_subcommand("predict", predict_parser(), help="all of this for one molecule: sample, relax, rank")
-    commands.add_subcommand("export", export_parser(), help="write a store of proposals as CIF, extended XYZ or ASE database")
-    commands.add_subcommand("report", report_parser(), help="show a store as one HTML page that works offline")
-    commands.add_subcommand("metrics", metrics_parser(), help="judge crystal structures, alone or against references")
-    commands.add_subcommand("evaluate", evaluate_parser(), help="compare engines on known crystals: tables and figures")
-    commands.add_subcommand("prepare", prepare_parser(), help="make a training dataset from structure files or the CSD")
-    commands.add_subcommand("train", jsonargparse.ArgumentParser(), help="train a model on a dataset")
-    align_parser = jsonargparse.ArgumentParser(description="Options of aligning itself: packflow align --recipe align-2m --help.")
-    commands.add_subcommand("align", align_parser, help="align a model by energies and forces of its proposals")
-    commands.add_subcommand("convert", convert_parser(), help="write released or own weights as one safetensors file")
-    commands.add_subcommand("bench-machine", bench_machine_parser(), help="measure how fast this machine samples")
-    tools = align_parser.add_subcommands(dest="tool")
+    own, run = jsonargparse.ArgumentParser(), run_align
+    if command == "align":
+        own = jsonargparse.ArgumentParser(description="Options of aligning itself: packflow align --recipe align-2m --help.")
+    elif command in COMMANDS and command != "train":
+        # torch, Lightning and the metrics are slow to import: no command waits for those of another
+        name = command.replace("-", "_")
+        module = import_module(f"packflow.cli.{name}")
+        own, run = getattr(module, f"{name}_parser")(), getattr(module, f"run_{name}")
+    for name, meaning in COMMANDS.items():
+        commands.add_subcommand(name, own if name == command else jsonargparse.ArgumentParser(), help=meaning)
+        if name == "align" == command:
+            add_tools(own)
+    return parser, run
+
+
+def add_tools(parser: jsonargparse.ArgumentParser) -> None:
+    """`packflow align proxy-check`."""
+    from packflow.cli.proxy_check import proxy_check_parser
+
+    tools = parser.add_subcommands(dest="tool")
     tools.add_subcommand("proxy-check", proxy_check_parser(), help="whether cheap rewards order proposals as costly ones")
-    work = {"align": run_align, "sample": run_sample, "relax": run_relax, "rank": run_rank, "predict": run_predict, "export": run_export}
-    work |= {"report": run_report, "metrics": run_metrics, "evaluate": run_evaluate}
-    return parser, work | {"prepare": run_prepare, "convert": run_convert, "bench-machine": run_bench_machine}
 
 
 def run_align(args: jsonargparse.Namespace) -> None:
     """`packflow align proxy-check`."""
+    from packflow.cli.proxy_check import run_proxy_check
+
     run_proxy_check(args[args.tool])

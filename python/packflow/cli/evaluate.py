@@ -12,14 +12,8 @@ from rich.console import Console
 
 from packflow.baseline import BASELINES
 from packflow.cli.engines import add_engine_arguments, genarris_of, pyxtal_of
-from packflow.cli.sample import (
-    add_solver_arguments,
-    add_validity_arguments,
-    checks_of,
-    config_of,
-    device_of,
-    set_threads,
-)
+from packflow.cli.executors import add_executor_arguments, check_executor_arguments, executor_of, workers_of_a_device
+from packflow.cli.sample import add_solver_arguments, add_validity_arguments, checks_of, config_of, device_of, set_threads
 from packflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,11 +44,13 @@ def evaluate_parser() -> jsonargparse.ArgumentParser:
     )
     parser.add_argument("--table", type=str, default=None, help="CSV with columns file and smiles: molecules of structure files")
     parser.add_argument("--max-molecules", type=int, default=None, help="only the first so many")
-    parser.add_argument("--n-samples", type=int, default=20, help="proposals of each template")
+    more = "a larger number adds to those that are there, a smaller one judges the first"
+    parser.add_argument("--n-samples", type=int, default=20, help=f"proposals of each template; {more}")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same proposals")
     parser.add_argument("--max-atoms", type=int, default=None, help="atoms sampled at once; as many as suit the device if not given")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores")
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
+    add_executor_arguments(parser, "proposals are sampled and judged")
     add_score_arguments(parser)
     add_figure_arguments(parser)
     add_solver_arguments(parser)
@@ -83,17 +79,20 @@ def add_figure_arguments(parser: jsonargparse.ArgumentParser) -> None:
 def run_evaluate(args: jsonargparse.Namespace) -> None:
     """`packflow evaluate`."""
     # the other commands start without the metrics
-    from packflow.evaluate.result_files import PAPER, paper_table, write_results
+    from packflow.evaluate.result_files import PAPER, paper_table, times_text, write_results
     from packflow.evaluate.run import evaluate_engines
-    from packflow.evaluate.sampled import SamplingOptions
+    from packflow.evaluate.sampled import SamplingOptions, Workers
     from packflow.evaluate.scores import ScoreOptions
     from packflow.evaluate.test_set import read_test_set
 
     check_figure_arguments(args)
+    check_executor_arguments(args)
     out, console = Path(args.out), Console()
     set_threads(args.threads)
     config, checks, device = config_of(args), checks_of(args), str(device_of(args.device))
-    sampling = SamplingOptions(args.n_samples, args.seed, config, checks, args.max_atoms, device, pyxtal_of(args), genarris_of(args))
+    workers = Workers(executor_of(args), {"here": 1, "ray": 0}.get(args.executor, args.workers), workers_of_a_device(args))
+    adapters = pyxtal_of(args), genarris_of(args)
+    sampling = SamplingOptions(args.n_samples, args.seed, config, checks, args.max_atoms, device, *adapters, workers)
     scoring = ScoreOptions(args.pdd, not args.no_rmsd, args.compat, args.potential or "")
     test_set = read_test_set(args.test_set, args.split, args.kind, args.table, args.max_molecules)
     if test_set.left_out:
@@ -102,10 +101,11 @@ def run_evaluate(args: jsonargparse.Namespace) -> None:
     paths = write_results(found, out, settings_of(args))
     if args.figures:
         paths += draw_figures(found, out, args)
-    console.print("\n".join(paper_table(found.results, PAPER)), highlight=False, soft_wrap=True)
+    table = [*paper_table(found.results, PAPER), "", *times_text(found.results)]
+    console.print("\n".join(table), highlight=False, soft_wrap=True, markup=False)
     console.print(f"written: {', '.join(str(path) for path in paths)}", highlight=False, soft_wrap=True)
     if found.problems:
-        raise InputError(f"{len(found.problems)} engines could not be evaluated: {', '.join(found.problems)}; the others are written")
+        raise InputError(f"{', '.join(found.problems)} could not be evaluated, see above; the other engines are written")
 
 
 def check_figure_arguments(args: jsonargparse.Namespace) -> None:

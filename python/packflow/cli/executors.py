@@ -24,11 +24,13 @@ def add_executor_arguments(parser: jsonargparse.ArgumentParser, what: str) -> No
 
 
 def check_executor_arguments(args: jsonargparse.Namespace) -> None:
-    """Refuse an address without the executor for it.
+    """Refuse an address without the executor for it, and less than one process.
 
     Raises:
         InputError: so.
     """
+    if args.executor == "processes" and args.workers < 1:
+        raise InputError(f"--workers must be at least 1, got {args.workers}")
     if args.address and args.executor != "ray":
         raise InputError(f"--address is for --executor ray, got --executor {args.executor}")
 

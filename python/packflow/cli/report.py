@@ -15,7 +15,8 @@ def report_parser() -> jsonargparse.ArgumentParser:
     )
     parser.add_argument("store", type=str, help="folder of `packflow predict` or `packflow sample`, relaxed and ranked or not")
     parser.add_argument("-o", "--out", type=str, default="report.html", help="file to write, its name ends in .html; replaced if there")
-    parser.add_argument("--reference", type=str, nargs="+", default=[], help="CIF files of known crystals, to lay structures on")
+    known = "CIF files of known crystals, to lay structures on; if not given, those of predict --reference or rank --reference"
+    parser.add_argument("--reference", type=str, nargs="+", default=[], help=known)
     parser.add_argument("--ranking", type=str, default=None, help="folder of `packflow rank --out`; `ranked` in the store if not given")
     parser.add_argument("--title", type=str, default=None, help="of the page; the name of the molecule if not given")
     parser.add_argument("--max-structures", type=int, default=MAX_LISTED, help="proposals that are listed, the best first; all are counted")

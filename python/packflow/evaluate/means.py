@@ -79,7 +79,7 @@ def crystal_table(scores: pa.Table) -> pa.Table:
     """A row per known crystal: means over its proposals that did not fail, and what is of all of them together.
 
     Args:
-        scores: From `packflow.evaluate.scores.score_engine`.
+        scores: From `packflow.evaluate.judging.score_engine`.
 
     Returns:
         molecule, case, reference, n_proposals and the columns of METRICS that the scores allow, float64; missing where no proposal has
@@ -176,7 +176,7 @@ def best_of_n(scores: pa.Table, metric: str = "amd_distance") -> np.ndarray:
     that did not.
 
     Args:
-        scores: From `packflow.evaluate.scores.score_engine`.
+        scores: From `packflow.evaluate.judging.score_engine`.
         metric: Column of which less is better.
 
     Returns:

@@ -27,7 +27,7 @@ PAPER = (
     ("seconds", "wall time, s", 3),
 )
 RELEASED = tuple((name, PAPER[k][1], PAPER[k][2]) for k, name in enumerate(OF_RELEASED))
-SECONDS = ("s", "wall time per proposal")
+SECONDS = ("s", "wall time of a worker per proposal")
 
 
 def write_results(evaluation: Evaluation, out: str | Path, settings: Mapping[str, object]) -> list[Path]:
@@ -59,6 +59,7 @@ def markdown(evaluation: Evaluation, settings: Mapping[str, object]) -> str:
     lines = ["# Evaluation", "", f"{found.n_references} crystals of {len(found.molecules)} molecules, {len(found.cases)} templates.", ""]
     lines += warnings(evaluation)
     lines += ["## Table 2 of the paper", "", "Means over proposals, then crystals, then molecules.", "", *paper_table(results, PAPER), ""]
+    lines += [*times_text(results), ""]
     if any(result.mean(name) for name in OF_RELEASED for result in results):
         lines += ["## The same as the released code averages", "", "Its metrics; samples that fail drop out; means over crystals.", ""]
         lines += [*paper_table(results, RELEASED), ""]
@@ -93,8 +94,24 @@ def paper_table(results: tuple[EngineResult, ...], columns: tuple[tuple[str, str
     return lines
 
 
+def times_text(results: tuple[EngineResult, ...]) -> list[str]:
+    """What the wall times in the table are."""
+    lines = ["Wall time: seconds in which one worker makes a proposal, its start, waiting and writing not counted. Sampled were:", ""]
+    lines += [f"- {result.engine.label}: {result.times.text()}" for result in results]
+    if not times_compare(results):
+        lines += ["", "Wall times of different numbers of workers or threads do not compare; none is marked as the best."]
+    return lines
+
+
+def times_compare(results: tuple[EngineResult, ...]) -> bool:
+    """Whether all was sampled by equally many workers, with equally many threads, on one kind of device."""
+    return len({setting for result in results for setting in result.times.settings}) <= 1
+
+
 def least(results: tuple[EngineResult, ...], metric: str) -> float | None:
-    """The smallest mean of several engines; None of a single one, which is not the best of anything."""
+    """The smallest mean of several engines; None of a single one, which is not the best of anything, and of times that do not compare."""
+    if metric == "seconds" and not times_compare(results):
+        return None
     means = [mean.mean for result in results if (mean := result.mean(metric)) and mean.mean is not None]
     return min(means) if len(means) > 1 else None
 
@@ -157,7 +174,7 @@ def as_json(evaluation: Evaluation, settings: Mapping[str, object]) -> dict[str,
                 "label": result.engine.label,
                 "engine": result.engine.word,
                 "overlap": asdict(result.overlap),
-                "times": asdict(result.times),
+                "times": asdict(result.times) | {"per_proposal": result.times.per_proposal},
                 "means": [asdict(mean) for mean in result.means],
             }
             for result in evaluation.results

@@ -1,26 +1,18 @@
-"""Every proposal of an engine against every known crystal of its template, a row each; what is on the disk is not computed again."""
+"""Scores: every proposal of a template against every known crystal of it, a row each."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from rich.console import Console
-from rich.progress import track
 
-from packflow.campaign.disk import write_atomically
-from packflow.errors import InputError
 from packflow.evaluate.energies import energy_columns, ready
-from packflow.evaluate.sampled import PROPOSALS, proposals_by_case
 from packflow.evaluate.solved import solved_columns
 from packflow.evaluate.test_set import Case
 from packflow.metrics import compare
@@ -30,10 +22,10 @@ from packflow.proposal_table import crystal_of
 from packflow.rank import duplicates
 from packflow.structure import AtomsBatch, Crystal
 
-SCORES = "scores"
-DIGEST = b"packflow_scores"
+# column: of all that the row depends on, hexadecimal digits and the number of the reference
+DIGEST, DIGITS = "digest", 32
 # of the rows: another version computes them again
-VERSION = 1
+VERSION = 2
 # columns of the released code's numbers begin so
 RELEASED = "released_"
 
@@ -54,62 +46,45 @@ class ScoreOptions:
     potential: str = ""
 
 
-def score_engine(folder: Path, cases: Sequence[Case], options: ScoreOptions, label: str = "", progress: bool = True) -> pa.Table:
-    """Scores of all proposals in an engine's folder.
-
-    Args:
-        folder: Of the engine.
-        cases: Test set.
-        options: What is computed.
-        label: Of the engine, for the progress bar.
-        progress: Show it on standard error.
-
-    Returns:
-        A row per proposal and reference: case, molecule (canonical SMILES), reference, index (of the proposal), the columns of
-        `packflow.metrics.compare`, flag (the sampler's, empty for a valid proposal), packing (group of proposals of the template that are
-        the same crystal, missing for a failed one), what `options` adds, and problem.
-
-    Raises:
-        InputError: the store is damaged or lacks proposals of a case.
-    """
-    by_name = {case.name: case for case in cases}
-    found = proposals_by_case(folder)
-    groups = track(found, f"judging {label}", len(cases), console=Console(stderr=True), disable=not progress, transient=True)
-    tables = [score_case(rows, by_name[name], folder / SCORES, options) for name, rows in groups if name in by_name]
-    if len(tables) < len(cases):
-        raise InputError(f"{folder / PROPOSALS} lacks proposals of {len(cases) - len(tables)} templates: give the same command again")
-    return pa.concat_tables(tables, promote_options="default")
+def digests_in(table: pa.Table) -> list[str]:
+    """Of the rows of a file of scores; none where another version wrote it."""
+    return list(table[DIGEST].to_pylist()) if DIGEST in table.column_names else []
 
 
-def score_case(rows: Sequence[Mapping[str, Any]], case: Case, folder: Path, options: ScoreOptions) -> pa.Table:
-    """Scores of the proposals of a template, from the folder if they are there."""
-    file = folder / f"{case.name.replace('#', '_')}.parquet"
-    digest = digest_of(rows, case, options)
-    if file.exists():
-        known = pq.read_table(file)
-        if (known.schema.metadata or {}).get(DIGEST, b"").decode() == digest:
-            return known
-    table = scores_of(rows, case, options).replace_schema_metadata({DIGEST: digest})
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    write_atomically(file, sink.getvalue())
-    return table
-
-
-def digest_of(rows: Sequence[Mapping[str, Any]], case: Case, options: ScoreOptions) -> str:
-    """Of all that scores depend on."""
-    digest = hashlib.sha256(json.dumps([VERSION, case.digest(), asdict(options)]).encode())
+def pairs_of(rows: Sequence[Mapping[str, Any]], case: Case, options: ScoreOptions) -> list[tuple[tuple[int, int], str]]:
+    """Places of proposals and references, reference by reference, each with the digest of all that its scores depend on."""
+    about = json.dumps([VERSION, case.digest(), asdict(options)]).encode()
+    digests = []
     for row in rows:
+        digest = hashlib.sha256(about)
         lattice = [row[name] for name in ("a", "b", "c", "alpha", "beta", "gamma")]
         digest.update(repr((row["name"], row["seed"], row["problem"], row["flag"], lattice)).encode())
         digest.update(np.asarray(row["positions"], dtype=np.float32).tobytes())
-    return digest.hexdigest()
+        digests.append(digest.hexdigest()[:DIGITS])
+    return [((p, r), f"{digest}-{r}") for r in range(len(case.crystals)) for p, digest in enumerate(digests)]
 
 
-def scores_of(rows: Sequence[Mapping[str, Any]], case: Case, options: ScoreOptions) -> pa.Table:
-    """Scores of the proposals of a template."""
+def scores_of(rows: Sequence[Mapping[str, Any]], case: Case, options: ScoreOptions, known: pa.Table | None = None) -> pa.Table:
+    """Scores of the proposals of a template; those that are known are not computed again, but for the packings, which are of all."""
+    pairs = pairs_of(rows, case, options)
+    there = {digest: k for k, digest in enumerate(digests_in(known))} if known is not None else {}
+    new = sorted({p for (p, _), digest in pairs if digest not in there})
+    tables = [] if known is None or not there else [known.drop_columns(["packing"])]
+    if new:
+        chosen = [rows[p] for p in new]
+        n_known = len(known) if tables and known is not None else 0
+        there |= {digest: n_known + k for k, (_, digest) in enumerate(pairs_of(chosen, case, options))}
+        tables.append(pair_scores(chosen, case, options))
+    table = pa.concat_tables(tables, promote_options="default").take([there[digest] for _, digest in pairs])
+    groups = pa.array(packings(AtomsBatch.from_crystals([crystal_of(row) for row in rows])), pa.int64())
+    return table.append_column("packing", groups.take(pa.array([p for (p, _), _ in pairs]))).replace_schema_metadata(None)
+
+
+def pair_scores(rows: Sequence[Mapping[str, Any]], case: Case, options: ScoreOptions) -> pa.Table:
+    """Scores of proposals of a template, each against each known crystal."""
     proposals = [crystal_of(row) for row in rows]
-    pairs = np.array([(p, r) for r in range(len(case.crystals)) for p in range(len(proposals))])
+    named = pairs_of(rows, case, options)
+    pairs = np.array([pair for pair, _ in named])
     atoms, references = AtomsBatch.from_crystals(proposals), AtomsBatch.from_crystals(case.crystals)
     mine, theirs = torch.from_numpy(pairs).unbind(1)
     metrics = compare(atoms.select(mine) if len(case.crystals) > 1 else atoms, references, theirs.contiguous(), pdd=options.pdd)
@@ -120,7 +95,6 @@ def scores_of(rows: Sequence[Mapping[str, Any]], case: Case, options: ScoreOptio
         "index": [rows[p]["index"] for p, _ in pairs.tolist()],
         **{name: metrics[name] for name in metrics.column_names if name not in ("reference", "problem")},
         "flag": [rows[p]["flag"] for p, _ in pairs.tolist()],
-        "packing": pa.array(packings(atoms)).take(pa.array(pairs[:, 0])),
     }
     if options.rmsd:
         table |= solved_columns(proposals, case.crystals, pairs, metrics["clash_nonbonded_percent"].to_numpy())
@@ -129,7 +103,7 @@ def scores_of(rows: Sequence[Mapping[str, Any]], case: Case, options: ScoreOptio
     if options.compat:
         table |= released_columns(proposals, case.crystals, pairs)
     problems = [rows[p]["problem"] or found for (p, _), found in zip(pairs.tolist(), metrics["problem"].to_pylist(), strict=True)]
-    return pa.table({**table, "problem": problems})
+    return pa.table({**table, "problem": problems, DIGEST: [digest for _, digest in named]})
 
 
 def packings(atoms: AtomsBatch) -> list[int | None]:

@@ -41,9 +41,9 @@ class Case:
         """What is sampled."""
         return self.crystals[0].template
 
-    def job(self, n_samples: int) -> Job:
-        """Proposals of this template."""
-        return Job.of(self.name.partition("#")[0], self.molecule, self.template.n_copies, n_samples)
+    def job(self, n_samples: int, first: int = 0) -> Job:
+        """Proposals first to first + n_samples - 1 of this template."""
+        return Job.of(self.name.partition("#")[0], self.molecule, self.template.n_copies, n_samples, first)
 
     def digest(self) -> str:
         """Of the crystals, to know scores that were made with others."""

@@ -17,6 +17,9 @@ from packflow.structure.full_sites import full_structure
 from packflow.structure.recognize import recognize
 from packflow.structure.sites import Sites
 
+# of the files of known crystals in the folder of a ranking
+REFERENCES = "references"
+
 
 def read_known(paths: Iterable[str | Path], smiles: Sequence[str]) -> list[Known]:
     """Crystals of some molecules from CIF files, not relaxed.
@@ -59,6 +62,25 @@ def crystal_of_sites(sites: Sites, smiles: Sequence[str]) -> FullStructure:
             return completed.structure
         reasons[-1] = completed.problem
     raise InputError(f"reference {sites.name} is no crystal of the molecules that were sampled: {reasons[0]}")
+
+
+def keep_references(paths: Iterable[str | Path], folder: Path) -> None:
+    """Copy files of known crystals to `references` in a ranking's folder, so that a report finds them; of equal names one gets a number.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    for path in map(Path, paths):
+        kept, number = folder / REFERENCES / path.name, 2
+        while kept.exists():
+            kept, number = kept.with_name(f"{path.stem}_{number}{path.suffix}"), number + 1
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(path.read_bytes())
+
+
+def kept_references(folder: Path) -> list[Path]:
+    """Files of known crystals that a ranking was given; none if it was given none."""
+    return sorted(path for path in (folder / REFERENCES).glob("*") if path.is_file())
 
 
 def relax_known(known: Sequence[Known], potential: Potential, settings: Relaxation, device: str = "cpu") -> list[Known]:

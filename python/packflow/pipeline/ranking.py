@@ -13,7 +13,7 @@ from packflow.campaign.relax_stage import read_relaxed, stage_of
 from packflow.campaign.relaxation import Relaxation, parameters_of, relaxation_of
 from packflow.campaign.relaxed_shard import relaxed_of, start_of
 from packflow.errors import InputError
-from packflow.pipeline.known import read_known, relax_known
+from packflow.pipeline.known import keep_references, read_known, relax_known
 from packflow.potential import Potential, potential_of
 from packflow.proposal_table import template_of
 from packflow.rank import Candidate, GasPhase, RankConfig, Ranking, compare_with_known, rank_crystals, write_ranking
@@ -47,7 +47,8 @@ def rank_store(
         config: What may be ranked, and what is the same.
 
     Returns:
-        The whole ranking; what was written of it is in `ranking.parquet`, `ranking.csv` and `cifs/` of the folder.
+        The whole ranking; what was written of it is in `ranking.parquet`, `ranking.csv` and `cifs/` of the folder, the references in
+        `references/`.
 
     Raises:
         InputError: nothing was relaxed, by a potential that is not there or has other parameters here; a file is damaged; a reference
@@ -75,7 +76,7 @@ def rank_store(
     if known:
         ranking = compare_with_known(ranking, relax_known(known, potential, settings, device), top or 100)
     best = [row for row in ranking.rows if top is None or row.rank is None or row.rank <= top]
-    replace_folder(replace(ranking, rows=tuple(best)), folder)
+    replace_folder(replace(ranking, rows=tuple(best)), folder, references)
     return ranking
 
 
@@ -100,12 +101,13 @@ def check_out(out: Path) -> Path:
     return out
 
 
-def replace_folder(ranking: Ranking, folder: Path) -> None:
-    """Write a ranking; the folder is there when it is complete, one that was there is gone then."""
+def replace_folder(ranking: Ranking, folder: Path, references: Sequence[str | Path]) -> None:
+    """Write a ranking and what it was compared with; the folder is there when it is complete, one that was there is gone then."""
     partial = folder.with_name(folder.name + PARTIAL)
     try:
         remove(partial)
         write_ranking(ranking, partial)
+        keep_references(references, partial)
         remove(folder)
         partial.rename(folder)
     except OSError as error:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from packflow.campaign.disk import write_atomically
 from packflow.errors import InputError
+from packflow.pipeline.known import kept_references
 from packflow.pipeline.ranking import FOLDER as RANKED
 from packflow.pipeline.report_facts import facts_of
 from packflow.pipeline.report_references import overlays_of, read_references
 from packflow.pipeline.report_rows import listed_of, read_found
 from packflow.report.html_page import MAX_LISTED, html_page
 from packflow.report.html_payload import best_first
-from packflow.report.page import Page
+from packflow.report.page import Page, Reference
 
 # structures of a molecule that are laid on known crystals
 MAX_OVERLAYS = 30
@@ -51,7 +52,7 @@ def report_store(
     Args:
         store: Folder that `packflow sample` or `packflow predict` wrote, finished or not, relaxed and ranked or not.
         out: File to write; one that is there is replaced if its name ends in .html.
-        references: CIF files of known crystals, to be shown beside the structures.
+        references: CIF files of known crystals, to be shown beside the structures; without any, those that the ranking was given.
         ranking: Folder of `packflow rank --out`; None for `ranked` in the store.
         title: Of the page; None for the name of the molecule.
         max_listed: Proposals that are listed, the best first; the others are only counted.
@@ -65,15 +66,27 @@ def report_store(
         raise InputError(f"max_structures must be at least 1, got {max_listed}")
     if ranking is not None and not Path(ranking).is_dir():
         raise InputError(f"ranking {ranking} is no folder: give one that packflow rank --out wrote")
-    found = read_found(store, ranking if ranking is not None else Path(store) / RANKED)
+    ranked = Path(ranking) if ranking is not None else Path(store) / RANKED
+    found = read_found(store, ranked)
     listed = listed_of(found)
     molecules = list(dict.fromkeys(row.smiles for row in listed))
-    known = read_references(references, molecules)
+    known = read_references(references, molecules) if references else known_of(ranked, molecules, found.problems)
     overlays, listed = overlays_of(best_first(listed, molecules), known, MAX_OVERLAYS)
     page = Page(facts_of(store, found, title), listed, known, overlays)
     text = html_page(page, max_listed).encode()
     write_atomically(out, text)
     return Report(out, len(text), len(listed), min(len(listed), max_listed), page.facts.problems)
+
+
+def known_of(ranking: Path, molecules: Sequence[str], problems: list[str]) -> tuple[Reference, ...]:
+    """Known crystals that a ranking was given; what cannot be read of them is a problem like others."""
+    known: list[Reference] = []
+    for path in kept_references(ranking):
+        try:
+            known += read_references([path], molecules)
+        except InputError as error:
+            problems.append(str(error))
+    return tuple(known)
 
 
 def check_out(out: Path) -> Path:

@@ -114,7 +114,9 @@ def ranking_rows(folder: Path) -> list[Row]:
     if not file.exists():
         return []
     try:
-        rows: list[Row] = pq.read_table(file).to_pylist()
+        # as of `read_shard`
+        with pq.ParquetFile(file) as table:
+            rows: list[Row] = table.read().to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file} is damaged ({' '.join(str(error).split())}): call packflow rank again") from error
     if rows and (lacking := sorted({"name", "energy", "reason", *OF_RANKING.values()} - rows[0].keys())):

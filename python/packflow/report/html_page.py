@@ -27,6 +27,7 @@ SCRIPTS = (
     "landscape_marks.js",
     "landscape_input.js",
     "table.js",
+    "chips.js",
     "viewer.js",
     "details.js",
     "distributions.js",

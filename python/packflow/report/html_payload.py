@@ -113,8 +113,8 @@ def columns_of(listed: Sequence[Listed], molecules: Sequence[str], unusable: Map
     place = {smiles: k for k, smiles in enumerate(molecules)}
     columns: dict[str, list[Any]] = defaultdict(list)
     coordinates, n_atoms = [], 0
-    for row in listed:
-        reason = unusable.get(row.smiles) or not_shown(row)
+    for row, space in zip(listed, volumes_of(listed), strict=True):
+        reason = unusable.get(row.smiles) or not_shown(row, space)
         columns["name"].append(row.name)
         columns["molecule"].append(place[row.smiles])
         columns["status"].append(STATUSES.index(row.status))
@@ -133,8 +133,14 @@ def columns_of(listed: Sequence[Listed], molecules: Sequence[str], unusable: Map
     return dict(columns), b"".join(coordinates)
 
 
-def not_shown(row: Listed) -> str:
-    """Why a structure cannot be shown, empty if it can."""
+def volumes_of(listed: Sequence[Listed]) -> list[float]:
+    """Volumes of the cells in Å3, of all at once; NaN without one."""
+    lattices = [row.lattice or (math.nan,) * 6 for row in listed]
+    return list(volume(torch.tensor(lattices, dtype=torch.float64).reshape(-1, 6)).tolist())
+
+
+def not_shown(row: Listed, space: float) -> str:
+    """Why a structure cannot be shown, empty if it can. space: volume of its cell, Å3"""
     if row.positions is None or row.lattice is None:
         return "it has no coordinates"
     mol = full_mol(row.smiles)
@@ -143,7 +149,7 @@ def not_shown(row: Listed) -> str:
         return f"it has {len(row.positions)} atoms, its molecules have {n_atoms}"
     if not np.isfinite(row.positions).all():
         return "some of its atoms have no coordinates"
-    if not (np.isfinite(row.lattice).all() and float(volume(torch.tensor(row.lattice, dtype=torch.float64))) > 1.0):
+    if not (np.isfinite(row.lattice).all() and space > 1.0):
         return "its cell has no volume"
     return ""
 

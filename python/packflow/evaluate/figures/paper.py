@@ -60,14 +60,14 @@ def paper_figures(
 def geometry_of(evaluation: Evaluation, out: Path) -> Figure:
     """`geometry_figure` of all engines."""
     cases = evaluation.test_set.cases
-    generated = {one.engine.label: crystals_by_case(out / ENGINES / one.engine.label, cases) for one in evaluation.results}
+    folders = {one.engine.label: out / ENGINES / one.engine.label for one in evaluation.results}
+    generated = {label: crystals_by_case(folder, cases, evaluation.n_samples) for label, folder in folders.items()}
     return geometry_figure([case.crystals for case in cases], generated)
 
 
-def crystals_by_case(folder: Path, cases: Sequence[Case]) -> list[list[Crystal]]:
-    """Proposals of an engine that are crystals, by template."""
-    wanted = {case.name for case in cases}
-    return [[crystal_of(row) for row in rows if not row["problem"]] for name, rows in proposals_by_case(folder) if name in wanted]
+def crystals_by_case(folder: Path, cases: Sequence[Case], n_samples: int | None) -> list[list[Crystal]]:
+    """Proposals of an engine that are crystals, by template, of the first n_samples of each."""
+    return [[crystal_of(row) for row in rows if not row["problem"]] for _, rows in proposals_by_case(folder, cases, n_samples)]
 
 
 def attention_by_distance(engine: EngineName, test_set: TestSet) -> Figure:

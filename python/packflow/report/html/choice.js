@@ -1,6 +1,7 @@
 // What the reader chose: a molecule, a filter, a structure; parts of the page are told when it changes.
 
-const choice = { molecule: 0, words: "", statuses: new Set(), structure: null, shown: [] };
+// ranges: by quantity, those between two bars of its distribution, see distributions.js
+const choice = { molecule: 0, words: "", ranges: new Map(), statuses: new Set(), structure: null, shown: [] };
 const listeners = { shown: [], structure: [], theme: [] };
 
 function on(what, listener) {
@@ -55,8 +56,27 @@ function ofMolecule() {
 
 function filter() {
   const conditions = choice.words.split(/\s+/).filter(Boolean).map(conditionOf);
+  for (const [name, range] of choice.ranges) conditions.push((i) => isInRange(range, rows[name][i]));
   choice.shown = ofMolecule().filter((i) => !choice.statuses.has(statusOf(i)) && conditions.every((holds) => holds(i)));
   tell("shown");
+}
+
+/** Whether a value lies in one of the bars of a range: { low, high } of the distribution, { first, last } of its bars. */
+function isInRange(range, x) {
+  const bar = barOf(x, range.low, range.high);
+  return bar !== null && range.first <= bar && bar <= range.last;
+}
+
+function setRange(name, range) {
+  if (range) choice.ranges.set(name, range);
+  else choice.ranges.delete(name);
+  filter();
+}
+
+function clearFilters() {
+  choice.words = "";
+  choice.ranges.clear();
+  filter();
 }
 
 function choose(i) {
@@ -67,6 +87,7 @@ function choose(i) {
 function chooseMolecule(m) {
   choice.molecule = m;
   choice.statuses = new Set();
+  choice.ranges.clear();
   filter();
   choose(choice.shown[0] ?? null);
 }

@@ -19,6 +19,7 @@ function startTheme() {
 function start() {
   startTheme();
   startTable();
+  startChips();
   startSummary();
   startDetails();
   startDistributions();
