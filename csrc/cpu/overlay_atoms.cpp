@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace packflow::cpu {
@@ -83,18 +84,36 @@ std::vector<std::vector<int>> maps_of(int n_atoms, const std::vector<Group>& a, 
 /// Squared distances of the atoms of a class; of each atom of a the nearest, by its square. True if no two share one.
 bool nearest_atoms(const AtomPlan& plan, const AtomClass& c, const double* a, AtomMemory& m) {
   bool alone = true;
+  m.taken.assign(c.size, 0);
   for (int i = 0; i < c.size; ++i) {
     const double* p = a + 3 * plan.order_a[c.first + i];
+    const double px = p[0], py = p[1], pz = p[2];
+    const double *x = m.x.data(), *y = m.y.data(), *z = m.z.data();
     double* row = m.costs.data() + size_t(i) * c.size;
+    double least = std::numeric_limits<double>::infinity();
+#pragma omp simd reduction(min : least)
     for (int j = 0; j < c.size; ++j) {
-      const double dx = m.x[j] - p[0], dy = m.y[j] - p[1], dz = m.z[j] - p[2];
+      const double dx = x[j] - px, dy = y[j] - py, dz = z[j] - pz;
       row[j] = dx * dx + dy * dy + dz * dz;
+      least = std::min(least, row[j]);
     }
-    m.cheapest[i] = int(std::min_element(row, row + c.size) - row);
-    m.least[i] = row[m.cheapest[i]];
-    for (int k = 0; k < i && alone; ++k) alone = m.cheapest[k] != m.cheapest[i];
+    const int nearest = int(std::find(row, row + c.size, least) - row);
+    m.cheapest[i] = nearest;
+    m.least[i] = least;
+    alone = alone && !m.taken[nearest];
+    m.taken[nearest] = 1;
   }
   return alone;
+}
+
+/// The better of the two ways for a class of two.
+bool exchanged(const AtomPlan& plan, const AtomClass& c, const double* a, const double* b) {
+  const auto distance = [&](int i, int j) {
+    const double *p = a + 3 * plan.order_a[c.first + i], *q = b + 3 * plan.order_b[c.first + j];
+    const double dx = p[0] - q[0], dy = p[1] - q[1], dz = p[2] - q[2];
+    return std::sqrt(dx * dx + dy * dy + dz * dz);
+  };
+  return distance(0, 1) + distance(1, 0) < distance(0, 0) + distance(1, 1);
 }
 
 }  // namespace
@@ -119,6 +138,12 @@ double match_atoms(const AtomPlan& plan, const double* a, const double* b, int* 
   std::copy(plan.only.begin(), plan.only.end(), atom);
   double sum = 0;
   for (const AtomClass& c : plan.classes) {
+    if (c.size == 2) {
+      const int swap = exchanged(plan, c, a, b);
+      atom[plan.order_a[c.first]] = plan.order_b[c.first + swap];
+      atom[plan.order_a[c.first + 1]] = plan.order_b[c.first + 1 - swap];
+      continue;
+    }
     m.costs.resize(size_t(c.size) * c.size);
     m.least.resize(c.size);
     m.cheapest.resize(c.size);
@@ -129,9 +154,14 @@ double match_atoms(const AtomPlan& plan, const double* a, const double* b, int* 
     }
     const int* chosen = m.cheapest.data();
     if (!nearest_atoms(plan, c, a, m)) {
-      for (double& cost : m.costs) cost = std::sqrt(cost);
       for (double& cost : m.least) cost = std::sqrt(cost);
-      const auto row = [&](int i) { return m.costs.data() + size_t(i) * c.size; };
+      m.rooted.assign(c.size, 0);
+      const auto row = [&](int i) {
+        double* costs = m.costs.data() + size_t(i) * c.size;
+        for (int j = 0; j < c.size && !m.rooted[i]; ++j) costs[j] = std::sqrt(costs[j]);
+        m.rooted[i] = 1;
+        return static_cast<const double*>(costs);
+      };
       chosen = Assignment(m.assignment).solve(c.size, c.size, m.cheapest.data(), m.least.data(), row).data();
     }
     for (int i = 0; i < c.size; ++i) atom[plan.order_a[c.first + i]] = plan.order_b[c.first + chosen[i]];

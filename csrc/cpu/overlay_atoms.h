@@ -31,6 +31,7 @@ struct AtomMemory {
   AssignmentMemory assignment;
   std::vector<double> costs, least, x, y, z;
   std::vector<int> cheapest;
+  std::vector<char> taken, rooted;
 };
 
 /// The atom of b [n_atoms][3] for each of a: least sum of distances in each class. Returns the RMSD in Å.

@@ -61,7 +61,9 @@ std::vector<int> nearest_images(const Packing& packing, const Images& images, in
     const double between = std::sqrt(dot(d, d)) - packing.radius[central] - packing.radius[images.molecule[k]];
     bounds[k] = {std::max(0.0, between), k};
   }
-  std::sort(bounds.begin(), bounds.end(), [](const Bound& p, const Bound& q) { return p.distance < q.distance; });
+  // few are looked at: a heap gives them in order
+  const auto farther = [](const Bound& p, const Bound& q) { return p.distance > q.distance; };
+  std::make_heap(bounds.begin(), bounds.end(), farther);
   const auto before = [&](const Bound& p, const Bound& q) {
     const auto itself = [&](int k) {
       return images.molecule[k] == central && dot(images.offset[k], images.offset[k]) == 0.0;
@@ -70,7 +72,10 @@ std::vector<int> nearest_images(const Packing& packing, const Images& images, in
     if (itself(p.image) != itself(q.image)) return itself(p.image);
     return p.image < q.image;
   };
-  for (const Bound& bound : bounds) {
+  while (!bounds.empty()) {
+    std::pop_heap(bounds.begin(), bounds.end(), farther);
+    const Bound bound = bounds.back();
+    bounds.pop_back();
     // `found` is ascending: no contact is shorter than its bound
     if (int(found.size()) >= n && bound.distance > found[n - 1].distance) break;
     const int k = bound.image;
@@ -130,7 +135,8 @@ std::vector<int> central_molecules(const MoleculeKinds& kinds, const Packing& pa
   std::vector<int> order;
   for (int m = 0; m < packing.n_molecules(); ++m) {
     const Vec3 d = subtract(packing.centroid[m], middle);
-    distance[m] = std::sqrt(dot(d, d));
+    // two molecules are equally far from their middle, and rounding decides: as in a dot product of BLAS
+    distance[m] = std::sqrt(std::fma(d.z, d.z, std::fma(d.y, d.y, d.x * d.x)));
     if (kinds.species[packing.kind[m]] == species) order.push_back(m);
   }
   std::stable_sort(order.begin(), order.end(), [&](int i, int j) { return distance[i] < distance[j]; });

@@ -30,15 +30,18 @@ struct Surroundings {
 struct GrowthMemory {
   AssignmentMemory assignment;
   AtomMemory atoms;
-  std::vector<Vec3> centroid;            // of what is near, inverted with the mirror image
-  std::vector<int> image;                // its place among the images
-  std::vector<double> x, y, z;           // its centroid, moved
-  std::vector<double> distance2, costs;  // [n of the cluster][n near]
-  std::vector<char> has_costs;           // [n of the cluster]
-  std::vector<double> least;             // [n of the cluster]
-  std::vector<int> cheapest, spare;
+  std::vector<int> image, outer;  // what is near: places among the images
+  std::vector<double> x, y, z;    // its centroids, moved
+  std::vector<double> costs;      // [n of the cluster][n near], squared distances or distances
+  std::vector<int> listed;        // [n of the cluster], how many of them are there
+  std::vector<char> rooted;       // [n of the cluster], whether they are distances
+  std::vector<double> least;      // [n of the cluster], the shortest, Å
+  std::vector<int> cheapest, alone;
   std::vector<double> other, from, to;
 };
+
+/// Whether all molecules of two structures are of one species.
+bool one_species(const MoleculeKinds& kinds, const Packing& one, const Packing& other);
 
 /// Grows starts of one cluster and one handedness of its surroundings.
 class Growth {
@@ -51,7 +54,8 @@ class Growth {
         around_(around),
         tolerance_(tolerance),
         plan_of_(plan_of),
-        m_(memory) {}
+        m_(memory),
+        one_species_(one_species(kinds, reference, *around.packing)) {}
 
   Grown grown(const Start& start);
 
@@ -64,7 +68,10 @@ class Growth {
   };
 
   void find_near(const Motion& motion);
-  std::vector<int> assigned(const Motion& motion);
+  void set_squares(int i, int first, int last);
+  void find_nearest(const Motion& motion);
+  void list_all(int i);
+  const std::vector<int>& assigned(const Motion& motion, double limit);
   void match(const Motion& motion, double limit);
   std::vector<Match> below(double limit) const;
   void fit(const std::vector<Match>& inliers, Motion& motion, double& rmsd);
@@ -79,6 +86,8 @@ class Growth {
   double tolerance_;
   const PlanOf& plan_of_;
   GrowthMemory& m_;
+  const bool one_species_;
+  int n_inner_ = 0, n_columns_ = 0;
   std::vector<Match> matches_;
 };
 

@@ -19,6 +19,8 @@ constexpr double kSameRotation = 0.02, kSameShift = 0.1;
 
 using Quadruple = std::array<int, 4>;
 
+Vec3 divided(Vec3 v, double by) { return {v.x / by, v.y / by, v.z / by}; }
+
 template <class Value>
 int largest(int n, Value value) {
   int best = 0;
@@ -30,20 +32,21 @@ int largest(int n, Value value) {
   return best;
 }
 
-/// An atom of the rarest element, the farthest from it, from their line, and from the plane of the three.
+/// An atom of the rarest element, the farthest from it, from their line, and from the plane of the three. In a
+/// symmetric molecule rounding decides, so that the order of the operations matters.
 Quadruple anchors_of(const Shape& s) {
   const int n = s.n_atoms;
   const int first = largest(n, [&](int i) { return -double(std::count(s.element, s.element + n, s.element[i])); });
   const auto from_first = [&](int i) { return subtract(point(s.atoms + 3 * i), point(s.atoms + 3 * first)); };
   const auto length = [](Vec3 v) { return std::sqrt(dot(v, v)); };
   const int second = largest(n, [&](int i) { return length(from_first(i)); });
-  const Vec3 line = scaled(from_first(second), 1.0 / (length(from_first(second)) + 1e-12));
+  const Vec3 line = divided(from_first(second), length(from_first(second)) + 1e-12);
   const int third = largest(n, [&](int i) {
     if (i == first || i == second) return -1.0;
     return length(subtract(from_first(i), scaled(line, dot(from_first(i), line))));
   });
   const Vec3 plane = cross(line, from_first(third));
-  const Vec3 normal = scaled(plane, 1.0 / (length(plane) + 1e-12));
+  const Vec3 normal = divided(plane, length(plane) + 1e-12);
   const int fourth = largest(
       n, [&](int i) { return i == first || i == second || i == third ? -1.0 : std::fabs(dot(from_first(i), normal)); });
   return {first, second, third, fourth};

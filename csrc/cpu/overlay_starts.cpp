@@ -97,7 +97,8 @@ std::array<Vec3, 3> principal_axes(const double* x, int n) {
   return {v[order[0]], v[order[1]], v[order[2]]};
 }
 
-/// Atoms chosen after the axes of b were laid on those of a, in all eight ways.
+}  // namespace
+
 std::vector<std::vector<int>> axis_choices(const AtomPlan& plan, const double* a, const double* b, StartMemory& m) {
   const int n = plan.n_atoms;
   const std::array<Vec3, 3> axes_a = principal_axes(a, n), axes_b = principal_axes(b, n);
@@ -118,6 +119,8 @@ std::vector<std::vector<int>> axis_choices(const AtomPlan& plan, const double* a
   return choices;
 }
 
+namespace {
+
 /// RMSD and rotation in steps.
 std::array<int64_t, 10> rounded(const Start& s) {
   std::array<int64_t, 10> key = {std::llrint(s.rmsd * kRmsdSteps)};
@@ -132,14 +135,13 @@ std::array<int64_t, 10> rounded(const Start& s) {
 
 }  // namespace
 
-std::vector<Start> refined_starts(const AtomPlan& plan, const double* a, const double* b, StartMemory& memory) {
-  std::vector<std::vector<int>> axes;
-  if (plan.starts.empty()) axes = axis_choices(plan, a, b, memory);
+std::vector<Start> refined_starts(const AtomPlan& plan, const double* a, const double* b,
+                                  const std::vector<std::vector<int>>& choices, StartMemory& memory) {
   Turns turns(plan, a, b, memory);
   std::vector<int> begun;
   std::vector<std::array<int64_t, 10>> keys;
   std::vector<Start> starts;
-  for (const std::vector<int>& atom : plan.starts.empty() ? axes : plan.starts) {
+  for (const std::vector<int>& atom : choices) {
     const int turn = turns.of(atom);
     if (std::find(begun.begin(), begun.end(), turn) != begun.end()) continue;
     begun.push_back(turn);

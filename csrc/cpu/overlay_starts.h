@@ -29,10 +29,14 @@ struct StartMemory {
   std::vector<int> atom;
 };
 
-/// Motions found by turns of assigning atoms and fitting, from all maps of the plan or from the principal axes;
-/// distinct ones, at most 16, lowest RMSD first. `b` [n_atoms][3] is the other molecule, inverted if its mirror image
-/// is meant.
-std::vector<Start> refined_starts(const AtomPlan& plan, const double* a, const double* b, StartMemory& memory);
+/// Atoms of b chosen for those of a after its principal axes were laid on those of a, in all eight ways. Of the mirror
+/// image of b they are the same in reverse.
+std::vector<std::vector<int>> axis_choices(const AtomPlan& plan, const double* a, const double* b, StartMemory& memory);
+
+/// Motions found by turns of assigning atoms and fitting, from some choices of atoms; distinct ones, at most 16, lowest
+/// RMSD first. `b` [n_atoms][3] is the other molecule, inverted if its mirror image is meant.
+std::vector<Start> refined_starts(const AtomPlan& plan, const double* a, const double* b,
+                                  const std::vector<std::vector<int>>& choices, StartMemory& memory);
 
 /// An overlay of two molecules that changes distances little, of the other molecule as it is and inverted.
 struct Isometry {

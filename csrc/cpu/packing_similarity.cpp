@@ -75,13 +75,17 @@ class Search {
     const Shape one = shape(reference_.packing, a), two = shape(other_, b);
     const AtomPlan& plan = plan_of_(reference_.packing.kind[a], other_.kind[b]);
     const std::vector<Isometry> isometries = near_isometries(one, two, m_.starts);
+    std::vector<std::vector<int>> choices = plan.starts;
+    const bool by_axes = choices.empty();
+    if (by_axes) choices = axis_choices(plan, one.atoms, two.atoms, m_.starts);
     Surroundings around = surroundings(a, cluster, b);
     for (const double sign : {1.0, -1.0}) {
       if (sign < 0 && !task_.mirror) break;
       around.sign = sign;
       m_.inverted.resize(3 * size_t(two.n_atoms));
       for (int i = 0; i < 3 * two.n_atoms; ++i) m_.inverted[i] = sign * two.atoms[i];
-      const std::vector<Start> starts = refined_starts(plan, one.atoms, m_.inverted.data(), m_.starts);
+      if (sign < 0 && by_axes) std::reverse(choices.begin(), choices.end());
+      const std::vector<Start> starts = refined_starts(plan, one.atoms, m_.inverted.data(), choices, m_.starts);
       std::vector<Ranked> ranked;
       for (Start& start : further_starts(isometries, sign < 0, starts)) {
         ranked.push_back({reached(cluster, around, b, start.motion), std::move(start)});
