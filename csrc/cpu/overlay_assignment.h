@@ -8,7 +8,7 @@
 
 namespace packflow::cpu {
 
-/// Arrays of `assign`.
+/// Arrays of `Assignment`.
 struct AssignmentMemory {
   std::vector<double> of_row, of_column, shortest;
   std::vector<int> row_of, column_of, path, left;

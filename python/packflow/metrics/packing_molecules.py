@@ -91,9 +91,9 @@ class Packing:
 
         A sphere of n_molecules, and beyond it two radii of the largest molecule; at least 2 cells. oxtalign's choice.
         """
-        volume = abs(float(np.linalg.det(self.cell)))
+        volume, least_height = _volume_and_height(self.cell)
         sphere = (3.0 * n_molecules * volume / (4.0 * math.pi * len(self.kinds))) ** (1.0 / 3.0)
-        return max(2, math.ceil((sphere + 2.0 * self._radius) / _least_height(self.cell)) + 1)
+        return max(2, math.ceil((sphere + 2.0 * self._radius) / least_height) + 1)
 
     @cached_property
     def _radius(self) -> float:
@@ -135,7 +135,7 @@ class Reader:
         name = f"{template.n_copies} x {template.molecule.smiles}"
         if not np.isfinite(crystal.positions).all():
             raise StructureError("missing coordinates", f"some atoms of {name} have no coordinates")
-        if not (np.isfinite(crystal.lattice).all() and _least_height(crystal.cell) > MIN_HEIGHT):
+        if not (np.isfinite(crystal.lattice).all() and _volume_and_height(crystal.cell)[1] > MIN_HEIGHT):
             raise StructureError("no valid cell", f"lattice parameters of {name} are {crystal.lattice.tolist()}")
         cell = crystal.cell
         copies = crystal.positions.reshape(-1, template.molecule.n_atoms, 3)
@@ -150,8 +150,8 @@ class Reader:
         return self._kinds[id(molecule)][1]
 
 
-def arrays_of(packings: Sequence[Packing], n_molecules: int) -> tuple[MoleculeKinds, MolecularPackings]:
-    """Packings as `packflow.ops.packing_similarity` takes them, for clusters of n_molecules."""
+def arrays_of(packings: Sequence[Packing], reaches: Sequence[int]) -> tuple[MoleculeKinds, MolecularPackings]:
+    """Packings, with the reach of each, as `packflow.ops.packing_similarity` takes them."""
     kinds = list(dict.fromkeys(kind for packing in packings for kind in packing.kinds))
     roles = [role for kind in kinds for role in kind.roles]
     formulas = sorted({kind.formula for kind in kinds})
@@ -168,7 +168,7 @@ def arrays_of(packings: Sequence[Packing], n_molecules: int) -> tuple[MoleculeKi
         cell=torch.from_numpy(np.stack([packing.cell for packing in packings]) if packings else np.zeros((0, 3, 3))),
         kind=torch.tensor(of_molecule, dtype=torch.int32),
         molecule_ptr=torch.tensor(np.cumsum([0, *(len(packing.kinds) for packing in packings)]), dtype=torch.int64),
-        reach=torch.tensor([packing.reach(n_molecules) for packing in packings], dtype=torch.int32),
+        reach=torch.tensor(reaches, dtype=torch.int32),
     )
 
 
@@ -178,14 +178,12 @@ def _codes(values: Sequence[object]) -> torch.Tensor:
     return torch.tensor([code.setdefault(value, len(code)) for value in values], dtype=torch.int32)
 
 
-def _least_height(cell: np.ndarray) -> float:
-    """Smallest distance in Å between opposite faces; 0 where the cell is flat."""
-    volume = abs(float(np.linalg.det(cell)))
-    if volume == 0.0:
-        return 0.0
-    # columns of the inverse are one over the distances
-    inverse = np.linalg.inv(cell)
-    return 1.0 / math.sqrt(float((inverse * inverse).sum(0).max()))
+def _volume_and_height(cell: np.ndarray) -> tuple[float, float]:
+    """Volume in Å3 and smallest distance in Å between opposite faces; both 0 where the cell is flat."""
+    a, b, c = cell.tolist()
+    faces = [(u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]) for u, v in ((b, c), (c, a), (a, b))]
+    volume = abs(sum(x * y for x, y in zip(a, faces[0], strict=True)))
+    return volume, volume / max(math.hypot(*face) for face in faces) if volume > 0.0 else 0.0
 
 
 def _of_sites(sites: Sites) -> Packing:

@@ -136,23 +136,23 @@ def _found(
     if len(pairs) and not 0 <= int(pairs.min()) <= int(pairs.max()) < len(structures):
         raise ValueError(f"pairs must lie between 0 and {len(structures) - 1}, got {int(pairs.min())} to {int(pairs.max())}")
     prepared = _prepared(structures, sorted(set(pairs.flatten().tolist())))
+    reaches = {place: one.reach(n_molecules) for place, one in prepared.items() if isinstance(one, Packing)}
+    own = {place: _problem(one, reaches.get(place, 0), n_molecules) for place, one in prepared.items()}
     problems: dict[int, InputError] = {}
-    compared: list[tuple[int, int, int]] = []
+    compared: list[int] = []
     for row, (i, j) in enumerate(pairs.tolist()):
-        problem = _problem(prepared[i], prepared[j], n_molecules)
+        problem = _problem_of_pair(prepared[i], prepared[j]) or own[i] or own[j]
         if problem is None:
-            compared.append((row, i, j))
+            compared.append(row)
         else:
             problems[row] = problem
     n_matched = torch.full((len(pairs),), -1, dtype=torch.int64)
     rmsd = torch.full((len(pairs),), torch.nan, dtype=torch.float64)
     if compared:
-        rows, first, second = torch.tensor(compared).T
-        places = torch.unique(torch.cat([first, second]))
+        places, numbered = torch.unique(pairs[compared], return_inverse=True)
         packings = [one for place in places.tolist() if isinstance(one := prepared[place], Packing)]
-        numbered = torch.searchsorted(places, torch.stack([first, second], 1))
-        kinds, molecules = arrays_of(packings, n_molecules)
-        n_matched[rows], rmsd[rows] = ops.packing_similarity(kinds, molecules, numbered, n_molecules, tolerance, mirror)
+        kinds, molecules = arrays_of(packings, [reaches[place] for place in places.tolist()])
+        n_matched[compared], rmsd[compared] = ops.packing_similarity(kinds, molecules, numbered, n_molecules, tolerance, mirror)
     texts = tuple(str(problems[row]) if row in problems else "" for row in range(len(pairs)))
     return PackingSimilarities(n_matched, n_molecules, rmsd, texts), problems
 
@@ -169,8 +169,8 @@ def _prepared(structures: Sequence[Crystal | Sites | Atoms | str | Path], places
     return found
 
 
-def _problem(reference: Packing | InputError, other: Packing | InputError, n_molecules: int) -> InputError | None:
-    """What keeps two structures from being compared."""
+def _problem_of_pair(reference: Packing | InputError, other: Packing | InputError) -> InputError | None:
+    """What keeps two structures from being compared, as far as each by itself could be."""
     if isinstance(reference, InputError):
         return reference
     if isinstance(other, InputError):
@@ -178,14 +178,16 @@ def _problem(reference: Packing | InputError, other: Packing | InputError, n_mol
     if reference.species != other.species:
         here, there = ", ".join(other.species), ", ".join(reference.species)
         return StructureError("another molecule", f"{here} in {other.name}, {there} in {reference.name}")
-    return _own_problem(reference, n_molecules) or _own_problem(other, n_molecules)
+    return None
 
 
-def _own_problem(packing: Packing, n_molecules: int) -> StructureError | None:
+def _problem(packing: Packing | InputError, reach: int, n_molecules: int) -> InputError | None:
     """What keeps a structure from being compared with any other."""
+    if isinstance(packing, InputError):
+        return packing
     if packing.width < LEAST_WIDTH:
         return StructureError("linear molecule", f"the heavy atoms of a molecule of {packing.name} must not lie on a line")
-    n_pairs = n_molecules * len(packing.kinds) * (2.0 * packing.reach(n_molecules) + 1) ** 3
+    n_pairs = n_molecules * len(packing.kinds) * (2.0 * reach + 1) ** 3
     if n_pairs > MOST_PAIRS:
         detail = f"{n_pairs:.0f} pairs of molecules are near enough in {packing.name}, at most {MOST_PAIRS} are taken"
         return StructureError("too sparse, too thin or n_molecules too large", detail)
