@@ -106,6 +106,20 @@ bool nearest_atoms(const AtomPlan& plan, const AtomClass& c, const double* a, At
   return alone;
 }
 
+/// Distances of the atoms of a class, squares until a row is asked for.
+struct ClassCosts : DenseCosts {
+  ClassCosts(int n, AtomMemory& memory) : DenseCosts{n}, m(memory) {}
+
+  const double* of(int i) {
+    double* row = m.costs.data() + size_t(i) * n_columns;
+    for (int j = 0; j < n_columns && !m.rooted[i]; ++j) row[j] = std::sqrt(row[j]);
+    m.rooted[i] = 1;
+    return row;
+  }
+
+  AtomMemory& m;
+};
+
 /// The better of the two ways for a class of two.
 bool exchanged(const AtomPlan& plan, const AtomClass& c, const double* a, const double* b) {
   const auto distance = [&](int i, int j) {
@@ -156,13 +170,8 @@ double match_atoms(const AtomPlan& plan, const double* a, const double* b, int* 
     if (!nearest_atoms(plan, c, a, m)) {
       for (double& cost : m.least) cost = std::sqrt(cost);
       m.rooted.assign(c.size, 0);
-      const auto row = [&](int i) {
-        double* costs = m.costs.data() + size_t(i) * c.size;
-        for (int j = 0; j < c.size && !m.rooted[i]; ++j) costs[j] = std::sqrt(costs[j]);
-        m.rooted[i] = 1;
-        return static_cast<const double*>(costs);
-      };
-      chosen = Assignment(m.assignment).solve(c.size, c.size, m.cheapest.data(), m.least.data(), row).data();
+      ClassCosts costs(c.size, m);
+      chosen = Assignment(costs, m.assignment).solve(c.size, m.cheapest.data(), m.least.data()).data();
     }
     for (int i = 0; i < c.size; ++i) atom[plan.order_a[c.first + i]] = plan.order_b[c.first + chosen[i]];
   }

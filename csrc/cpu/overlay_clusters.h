@@ -38,6 +38,13 @@ struct Images {
   std::vector<int> molecule;
 
   int size() const { return int(molecule.size()); }
+
+  /// One of other images.
+  void add(const Images& from, int k) {
+    centroid.push_back(from.centroid[k]);
+    offset.push_back(from.offset[k]);
+    molecule.push_back(from.molecule[k]);
+  }
 };
 
 void list_images(const Packing& packing, Images& images);

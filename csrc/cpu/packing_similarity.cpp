@@ -17,6 +17,7 @@ namespace {
 constexpr double kMargin = 6.0;
 // Å; a start reaches a molecule of the cluster if it brings a centroid so near.
 constexpr double kReached = 2.0;
+static_assert(kReached < kInner, "what is looked at must hold all that is near enough");
 
 /// Arrays of one thread.
 struct Memory {
@@ -25,6 +26,7 @@ struct Memory {
   GrowthMemory growth;
   Images images;
   std::vector<double> inverted;
+  std::vector<double> x, y, z, of_species;  // of what a start brings near the cluster
 };
 
 /// A structure and, if it is a reference, its clusters, one per central molecule.
@@ -107,40 +109,60 @@ class Search {
     Surroundings around;
     around.packing = &other_;
     around.limit = 2.0 * cluster.radius + kMargin;
-    const Vec3 aside = subtract(cluster.center, reference_.packing.centroid[a]), from = other_.centroid[b];
-    const double reach = around.limit + std::sqrt(dot(aside, aside)) + 1e-3;
+    const Vec3 aside = subtract(cluster.center, reference_.packing.centroid[a]);
+    const double slack = std::sqrt(dot(aside, aside)) + 1e-3;
+    const double core = std::min(around.limit, cluster.radius + kInner) + slack, reach = around.limit + slack;
+    std::vector<int> rest;
     for (int k = 0; k < m_.images.size(); ++k) {
-      const Vec3 d = subtract(m_.images.centroid[k], from), offset = m_.images.offset[k];
-      if (dot(d, d) > reach * reach) continue;
-      if (m_.images.molecule[k] == b && dot(offset, offset) == 0.0) around.center = around.images.size();
-      around.images.centroid.push_back(m_.images.centroid[k]);
-      around.images.offset.push_back(offset);
-      around.images.molecule.push_back(m_.images.molecule[k]);
+      const Vec3 d = subtract(m_.images.centroid[k], other_.centroid[b]);
+      const double distance2 = dot(d, d);
+      if (distance2 > reach * reach) continue;
+      if (distance2 > core * core) {
+        rest.push_back(k);
+        continue;
+      }
+      if (m_.images.molecule[k] == b && distance2 == 0.0) around.center = around.images.size();
+      around.images.add(m_.images, k);
     }
+    around.n_core = around.images.size();
+    for (const int k : rest) around.images.add(m_.images, k);
     return around;
   }
 
-  /// Molecules of the cluster to which a start brings one of their species.
-  int reached(const Cluster& cluster, const Surroundings& around, int b, const Motion& motion) const {
-    std::vector<Vec3> centroids;
-    std::vector<int> species;
-    for (int k = 0; k < around.images.size(); ++k) {
-      const Vec3 d = subtract(around.images.centroid[k], other_.centroid[b]);
+  /// Molecules of the cluster to which a start brings one of their species, of those within the limit of b.
+  int reached(const Cluster& cluster, const Surroundings& around, int b, const Motion& motion) {
+    const Images& images = around.images;
+    const double far = cluster.radius + kReached;
+    for (std::vector<double>* v : {&m_.x, &m_.y, &m_.z, &m_.of_species}) v->clear();
+    // beyond the core none is near any molecule of the cluster
+    for (int k = 0; k < around.n_core; ++k) {
+      const Vec3 d = subtract(images.centroid[k], other_.centroid[b]);
       if (dot(d, d) > around.limit * around.limit) continue;
-      centroids.push_back(moved(motion, scaled(around.images.centroid[k], around.sign)));
-      species.push_back(kinds_.species[other_.kind[around.images.molecule[k]]]);
+      const Vec3 c = moved(motion, scaled(images.centroid[k], around.sign)), aside = subtract(c, cluster.center);
+      if (dot(aside, aside) > far * far) continue;
+      m_.x.push_back(c.x);
+      m_.y.push_back(c.y);
+      m_.z.push_back(c.z);
+      m_.of_species.push_back(kinds_.species[other_.kind[images.molecule[k]]]);
     }
     int n = 0;
     for (int i = 0; i < cluster.size(); ++i) {
-      const int own = kinds_.species[reference_.packing.kind[cluster.molecule[i]]];
-      for (size_t k = 0; k < centroids.size(); ++k) {
-        const Vec3 d = subtract(centroids[k], cluster.centroid[i]);
-        if (species[k] != own || dot(d, d) >= kReached * kReached) continue;
-        ++n;
-        break;
-      }
+      n += reaches(cluster.centroid[i], kinds_.species[reference_.packing.kind[cluster.molecule[i]]]);
     }
     return n;
+  }
+
+  /// Whether a molecule of the species is near the place.
+  bool reaches(Vec3 place, double species) const {
+    const double *x = m_.x.data(), *y = m_.y.data(), *z = m_.z.data(), *of_species = m_.of_species.data();
+    const int n = int(m_.x.size());
+    int any = 0;
+#pragma omp simd reduction(| : any)
+    for (int k = 0; k < n; ++k) {
+      const double dx = x[k] - place.x, dy = y[k] - place.y, dz = z[k] - place.z;
+      any |= int(dx * dx + dy * dy + dz * dz < kReached * kReached) & int(of_species[k] == species);
+    }
+    return any != 0;
   }
 
   void keep(const Grown& grown, int score) {
