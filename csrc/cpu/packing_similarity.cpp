@@ -57,11 +57,11 @@ class Search {
   Grown best() {
     list_images(other_, m_.images);
     const int species = largest_species(kinds_, reference_.packing);
-    const auto has = [&](int kind) { return kinds_.species[kind] == species; };
-    if (std::any_of(other_.kind.begin(), other_.kind.end(), has)) {
-      for (size_t a = 0; a < reference_.clusters.size(); ++a) {
-        for (const int b : other_.central) compare(reference_.packing.central[a], reference_.clusters[a], b);
-      }
+    // the largest molecules of the reference are not always the largest of the other structure
+    const bool same = largest_species(kinds_, other_) == species;
+    const std::vector<int> central = same ? other_.central : central_molecules(kinds_, other_, species);
+    for (size_t a = 0; a < reference_.clusters.size(); ++a) {
+      for (const int b : central) compare(reference_.packing.central[a], reference_.clusters[a], b);
     }
     return best_;
   }

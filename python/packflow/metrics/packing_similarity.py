@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Molecules of the cluster times those around it, which the search lists; a packing needs some ten thousand.
 MOST_PAIRS = 10**7
-# Å; molecules whose heavy atoms have a smaller root-mean-square distance from a line do not fix a rigid motion, which the search starts from.
+# Å; molecules whose heavy atoms have a smaller root-mean-square distance from a line do not fix a rigid motion, where the search starts.
 LEAST_WIDTH = 0.1
 
 
@@ -77,9 +77,10 @@ def packing_similarity(
     """Overlay a molecule of the reference and those in closest contact with it on the other crystal, heavy atoms only.
 
     The measure of COMPACK (Chisholm and Motherwell, J. Appl. Cryst. 38, 228, 2005) as the library oxtalign defines it
-    (arXiv 2512.06987): COMPACK's distance and angle tolerances are replaced by one, the RMSD of a single molecule. The molecules of a
-    Crystal are those of its template, however its bonds are stretched; elsewhere oxtalign finds them and takes distances up to the
-    sum of covalent radii + 0.4 Å for bonds. Swapping the two crystals can change the result by a molecule or two: the cluster is the reference's.
+    (arXiv 2512.06987), searched as it does, in C++ (`packflow.ops.packing_similarity`): COMPACK's distance and angle tolerances are
+    replaced by one, the RMSD of a single molecule. The molecules of a Crystal are those of its template, however its bonds are
+    stretched; elsewhere oxtalign finds them and takes distances up to the sum of covalent radii + 0.4 Å for bonds. Swapping the two
+    crystals can change the result by a molecule or two: the cluster is the reference's.
 
     Args:
         reference: Gives the cluster; a crystal, sites, periodic ASE atoms, or the path of a CIF file of one structure.
@@ -112,6 +113,8 @@ def packing_similarities(
     mirror: bool = True,
 ) -> PackingSimilarities:
     """`packing_similarity` of many pairs; each structure is prepared once, and one that cannot be compared is marked.
+
+    The pairs are shared by torch's threads.
 
     Args:
         structures: As for `packing_similarity`.
