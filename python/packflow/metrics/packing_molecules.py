@@ -15,10 +15,11 @@ import oxtalign
 import torch
 
 from packflow.elements import SYMBOLS
-from packflow.errors import StructureError
+from packflow.errors import InputError, StructureError
 from packflow.ops import MolecularPackings, MoleculeKinds
 from packflow.structure import Crystal, Molecule
 from packflow.structure.cif import from_ase, read_cif
+from packflow.structure.lattice import cell_from_lattice
 from packflow.structure.sites import MIN_HEIGHT, Sites
 
 if TYPE_CHECKING:
@@ -81,10 +82,12 @@ class Packing:
     @cached_property
     def width(self) -> float:
         """Root-mean-square distance in Å of the atoms of the largest molecule from the line nearest to them."""
-        molecule = max(self.molecules, key=len)
-        spread = molecule - molecule.mean(0)
+        counts = [len(kind.roles) for kind in self.kinds]
+        largest = counts.index(max(counts))
+        first = sum(counts[:largest])
+        spread = self._offsets[first : first + counts[largest]]
         lengths2 = np.linalg.eigvalsh(spread.T @ spread)
-        return math.sqrt(max(0.0, float(lengths2[0] + lengths2[1])) / len(molecule))
+        return math.sqrt(max(0.0, float(lengths2[0] + lengths2[1])) / counts[largest])
 
     def reach(self, n_molecules: int) -> int:
         """Cells along each axis that surely hold the nearest molecules, those in closest contact among them.
@@ -93,16 +96,15 @@ class Packing:
         """
         volume, least_height = _volume_and_height(self.cell)
         sphere = (3.0 * n_molecules * volume / (4.0 * math.pi * len(self.kinds))) ** (1.0 / 3.0)
-        return max(2, math.ceil((sphere + 2.0 * self._radius) / least_height) + 1)
+        radius = math.sqrt(float((self._offsets * self._offsets).sum(1).max()))
+        return max(2, math.ceil((sphere + 2.0 * radius) / least_height) + 1)
 
     @cached_property
-    def _radius(self) -> float:
-        """Largest distance of an atom from the centroid of its molecule, Å."""
-        counts = [len(kind.roles) for kind in self.kinds]
-        starts = np.cumsum([0, *counts[:-1]])
-        centroids = np.add.reduceat(self.positions, starts) / np.array(counts)[:, None]
-        offsets = self.positions - np.repeat(centroids, counts, axis=0)
-        return math.sqrt(float((offsets * offsets).sum(1).max()))
+    def _offsets(self) -> np.ndarray:
+        """Atoms seen from the centroid of their molecule, Å. [n_atoms, 3]"""
+        counts = np.array([len(kind.roles) for kind in self.kinds])
+        centroids = np.add.reduceat(self.positions, counts.cumsum() - counts) / counts[:, None]
+        return self.positions - centroids.repeat(counts, axis=0)
 
 
 class Reader:
@@ -113,6 +115,19 @@ class Reader:
         # the molecules are kept, so that no other one gets their identity
         self._kinds: dict[int, tuple[Molecule, Kind]] = {}
 
+    def packings(self, structures: Sequence[Crystal | Sites | Atoms | str | Path]) -> list[Packing | InputError]:
+        """The whole molecules of unit cells, each or what keeps it from any comparison."""
+        lattices = [structure.lattice for structure in structures if isinstance(structure, Crystal)]
+        # one by one they would take longer than the search of some pairs
+        cells = iter(cell_from_lattice(torch.from_numpy(np.array(lattices).reshape(-1, 6))).numpy())
+        found: list[Packing | InputError] = []
+        for structure in structures:
+            try:
+                found.append(self._of_crystal(structure, next(cells)) if isinstance(structure, Crystal) else _of_others(structure))
+            except InputError as error:
+                found.append(error)
+        return found
+
     def packing(self, structure: Crystal | Sites | Atoms | str | Path) -> Packing:
         """The whole molecules of a unit cell.
 
@@ -120,24 +135,19 @@ class Reader:
             StructureError: it has none that can be compared.
             InputError: no such file.
         """
-        if isinstance(structure, Crystal):
-            return self._of_crystal(structure)
-        if isinstance(structure, str | Path):
-            found = read_cif(structure)
-            if len(found) != 1:
-                raise StructureError("several structures", f"{structure} must hold 1 structure, got {len(found)}")
-            return _of_sites(found[0])
-        return _of_sites(structure if isinstance(structure, Sites) else from_ase(structure))
+        found = self.packings([structure])[0]
+        if isinstance(found, InputError):
+            raise found
+        return found
 
-    def _of_crystal(self, crystal: Crystal) -> Packing:
+    def _of_crystal(self, crystal: Crystal, cell: np.ndarray) -> Packing:
         """Molecules of the template, each moved by lattice vectors so that its centroid lies in the cell."""
         template = crystal.template
         name = f"{template.n_copies} x {template.molecule.smiles}"
         if not np.isfinite(crystal.positions).all():
             raise StructureError("missing coordinates", f"some atoms of {name} have no coordinates")
-        if not (np.isfinite(crystal.lattice).all() and _volume_and_height(crystal.cell)[1] > MIN_HEIGHT):
+        if not (np.isfinite(crystal.lattice).all() and _volume_and_height(cell)[1] > MIN_HEIGHT):
             raise StructureError("no valid cell", f"lattice parameters of {name} are {crystal.lattice.tolist()}")
-        cell = crystal.cell
         copies = crystal.positions.reshape(-1, template.molecule.n_atoms, 3)
         copies = copies - np.floor(copies.mean(1) @ np.linalg.inv(cell))[:, None] @ cell
         return Packing(name, cell, copies.reshape(-1, 3), (self._kind(template.molecule),) * template.n_copies)
@@ -184,6 +194,16 @@ def _volume_and_height(cell: np.ndarray) -> tuple[float, float]:
     faces = [(u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]) for u, v in ((b, c), (c, a), (a, b))]
     volume = abs(sum(x * y for x, y in zip(a, faces[0], strict=True)))
     return volume, volume / max(math.hypot(*face) for face in faces) if volume > 0.0 else 0.0
+
+
+def _of_others(structure: Sites | Atoms | str | Path) -> Packing:
+    """Molecules that are not known beforehand."""
+    if isinstance(structure, str | Path):
+        found = read_cif(structure)
+        if len(found) != 1:
+            raise StructureError("several structures", f"{structure} must hold 1 structure, got {len(found)}")
+        return _of_sites(found[0])
+    return _of_sites(structure if isinstance(structure, Sites) else from_ase(structure))
 
 
 def _of_sites(sites: Sites) -> Packing:

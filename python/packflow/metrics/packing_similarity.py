@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,7 +138,8 @@ def _found(
     check_tensor("pairs", pairs, ("n_pairs", 2), torch.int64)
     if len(pairs) and not 0 <= int(pairs.min()) <= int(pairs.max()) < len(structures):
         raise ValueError(f"pairs must lie between 0 and {len(structures) - 1}, got {int(pairs.min())} to {int(pairs.max())}")
-    prepared = _prepared(structures, sorted(set(pairs.flatten().tolist())))
+    used = sorted(set(pairs.flatten().tolist()))
+    prepared = dict(zip(used, Reader().packings([structures[place] for place in used]), strict=True))
     reaches = {place: one.reach(n_molecules) for place, one in prepared.items() if isinstance(one, Packing)}
     own = {place: _problem(one, reaches.get(place, 0), n_molecules) for place, one in prepared.items()}
     problems: dict[int, InputError] = {}
@@ -158,18 +159,6 @@ def _found(
         n_matched[compared], rmsd[compared] = ops.packing_similarity(kinds, molecules, numbered, n_molecules, tolerance, mirror)
     texts = tuple(str(problems[row]) if row in problems else "" for row in range(len(pairs)))
     return PackingSimilarities(n_matched, n_molecules, rmsd, texts), problems
-
-
-def _prepared(structures: Sequence[Crystal | Sites | Atoms | str | Path], places: Iterable[int]) -> dict[int, Packing | InputError]:
-    """Structures by their places, each with its molecules or with what keeps it from any comparison."""
-    reader = Reader()
-    found: dict[int, Packing | InputError] = {}
-    for place in places:
-        try:
-            found[place] = reader.packing(structures[place])
-        except InputError as error:
-            found[place] = error
-    return found
 
 
 def _problem_of_pair(reference: Packing | InputError, other: Packing | InputError) -> InputError | None:
