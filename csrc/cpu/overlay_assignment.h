@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -61,6 +62,7 @@ class Assignment {
         know_all();
         sink = search(i);
       }
+      if (sink < 0) throw std::invalid_argument("the costs of an assignment must be finite");
       take(i, sink);
     }
     return m_.column_of;

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Å3 of a heavy atom; diamond has 5.7. Denser atoms bond to all others, and oxtalign would list all those bonds.
 LEAST_VOLUME = 4.0
+# Å; squares and cubes of what is larger may not be finite
+MOST_LENGTH = 1e6
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ class Reader:
             raise StructureError("missing coordinates", f"some atoms of {name} have no coordinates")
         if not (np.isfinite(crystal.lattice).all() and _volume_and_height(cell)[1] > MIN_HEIGHT):
             raise StructureError("no valid cell", f"lattice parameters of {name} are {crystal.lattice.tolist()}")
+        if max(np.abs(cell).max(), np.abs(crystal.positions).max()) > MOST_LENGTH:
+            raise StructureError("too large", f"coordinates and cell of {name} must be within {MOST_LENGTH:.0e} Å")
         copies = crystal.positions.reshape(-1, template.molecule.n_atoms, 3)
         copies = copies - np.floor(copies.mean(1) @ np.linalg.inv(cell))[:, None] @ cell
         return Packing(name, cell, copies.reshape(-1, 3), (self._kind(template.molecule),) * template.n_copies)
