@@ -19,6 +19,7 @@ PYBIND11_MODULE(_C, m) {
   bind_neighbors(m);
   bind_nonbonded(m);
   bind_ode(m);
+  bind_packing_similarity(m);
   bind_pair_refinement(m);
   bind_rdf(m);
 }

@@ -19,6 +19,7 @@ void bind_min_image(pybind11::module_& m);
 void bind_neighbors(pybind11::module_& m);
 void bind_nonbonded(pybind11::module_& m);
 void bind_ode(pybind11::module_& m);
+void bind_packing_similarity(pybind11::module_& m);
 void bind_pair_refinement(pybind11::module_& m);
 void bind_rdf(pybind11::module_& m);
 

@@ -136,6 +136,7 @@ def broken(crystal):
     return {
         "missing coordinates": replace(crystal, positions=crystal.positions * np.nan),
         "no valid cell": replace(crystal, lattice=np.array([9.0, 9, 9, 90, 90, 180])),
+        "too large": replace(crystal, lattice=np.array([9.0, 9, 1e120, 90, 90, 90])),
         "too sparse, too thin or n_molecules too large": replace(crystal, lattice=np.array([2000.0, 2000, 1.2, 90, 90, 90])),
         "another molecule": Crystal(Template(Molecule.from_smiles("CCC"), 1), bent, np.full(6, 80.0)),
         "linear molecule": Crystal(Template(Molecule.from_smiles("O=C=O"), 1), line, np.array([5.0, 5, 5, 90, 90, 90])),

@@ -8,7 +8,9 @@ import numpy as np
 import oxtalign
 from oxtalign.cluster import nearest_shell_images
 
-from packflow.metrics.packing_similarity import _compare, _of_crystal
+from packflow.elements import SYMBOLS
+from packflow.metrics.packing_molecules import Reader
+from packflow.metrics.packing_similarity import packing_similarity
 from packflow.structure import Crystal
 
 
@@ -47,16 +49,32 @@ def packing_overlay(reference: Crystal, other: Crystal, n_molecules: int = 15, t
     Raises:
         StructureError: as `packing_similarity`.
     """
-    one, two = _of_crystal(reference), _of_crystal(other)
-    found = _compare(one, two, n_molecules, tolerance, mirror=True)
-    if not found.n_matched:
+    if not packing_similarity(reference, other, n_molecules, tolerance).n_matched:
         return None
+    one, two = oxtalign_structure(reference), oxtalign_structure(other)
     result = oxtalign.compare(one, two, n=n_molecules, mol_rmsd_tol=tolerance)
     if result.transform is None:
         return None
     motion = np.asarray(result.transform, dtype=np.float64)
     rotation = -motion[:3, :3] if result.inverted else motion[:3, :3]
     return PackingOverlay(result.n_matched, n_molecules, float(result.rmsd_n), rotation, motion[:3, 3], cluster_of(reference, one, result))
+
+
+def oxtalign_structure(crystal: Crystal) -> oxtalign.Structure:
+    """A crystal as oxtalign takes it, its molecules those of the template.
+
+    Raises:
+        StructureError: coordinates or a cell that are not those of a crystal.
+    """
+    packing, molecule = Reader().packing(crystal), crystal.template.molecule
+    elements = tuple(SYMBOLS[z] for z in molecule.atomic_numbers.tolist())
+    labels = tuple(f"{element}{k + 1}" for k, element in enumerate(elements))
+    bonds = tuple((i, j) if i < j else (j, i) for i, j in molecule.bond_index[:, ::2].T.tolist())
+    molecules = [oxtalign.Molecule(elements, atoms, labels, bonds, packing.species[0]) for atoms in packing.molecules]
+    # oxtalign's matrices have the lattice vectors as columns
+    cell = packing.cell.T
+    unit_cell = oxtalign.UnitCell(*crystal.lattice.tolist(), symops=["x,y,z"], orth=cell, frac=np.linalg.inv(packing.cell).T)
+    return oxtalign.Structure(molecules, unit_cell, packing.name)
 
 
 def cluster_of(reference: Crystal, prepared: oxtalign.Structure, result: oxtalign.ComparisonResult) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Packing similarity: how many molecules of a cluster overlay on another crystal, and how well (RMSD_15), by oxtalign."""
+"""Packing similarity: how many molecules of a cluster overlay on another crystal, and how well (RMSD_15)."""
 
 from __future__ import annotations
 
@@ -7,30 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import oxtalign
 import torch
-from oxtalign.cluster import image_radius
 from torch import Tensor
 
-from packflow.elements import SYMBOLS
+from packflow import ops
 from packflow.errors import InputError, StructureError
+from packflow.metrics.packing_molecules import Packing, Reader, arrays_of
 from packflow.ops._check import check_tensor
 from packflow.ops._crystals import check_count, check_positive
 from packflow.structure import Crystal
-from packflow.structure.cif import from_ase, read_cif
-from packflow.structure.lattice import min_height
-from packflow.structure.sites import MIN_HEIGHT, Sites
+from packflow.structure.sites import Sites
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-# Molecules of the cluster times those around it, which oxtalign holds at once; a packing needs some ten thousand.
+# Molecules of the cluster times those around it, which the search lists; a packing needs some ten thousand.
 MOST_PAIRS = 10**7
-# Å; molecules whose heavy atoms have a smaller root-mean-square distance from a line do not fix a rigid motion, which oxtalign starts from.
+# Å; molecules whose heavy atoms have a smaller root-mean-square distance from a line do not fix a rigid motion, where the search starts.
 LEAST_WIDTH = 0.1
-# Å3 of a heavy atom; diamond has 5.7. Denser atoms bond to all others, and oxtalign would list all those bonds.
-LEAST_VOLUME = 4.0
 
 
 @dataclass(frozen=True)
@@ -82,10 +76,11 @@ def packing_similarity(
 ) -> PackingSimilarity:
     """Overlay a molecule of the reference and those in closest contact with it on the other crystal, heavy atoms only.
 
-    The measure of COMPACK (Chisholm and Motherwell, J. Appl. Cryst. 38, 228, 2005) as the library oxtalign computes it
-    (arXiv 2512.06987): COMPACK's distance and angle tolerances are replaced by one, the RMSD of a single molecule. The molecules of a
-    Crystal are those of its template, however its bonds are stretched; elsewhere oxtalign takes distances up to the sum of covalent
-    radii + 0.4 Å for bonds. Swapping the two crystals can change the result by a molecule or two: the cluster is the reference's.
+    The measure of COMPACK (Chisholm and Motherwell, J. Appl. Cryst. 38, 228, 2005) as the library oxtalign defines it
+    (arXiv 2512.06987), searched as it does, in C++ (`packflow.ops.packing_similarity`): COMPACK's distance and angle tolerances are
+    replaced by one, the RMSD of a single molecule. The molecules of a Crystal are those of its template, however its bonds are
+    stretched; elsewhere oxtalign finds them and takes distances up to the sum of covalent radii + 0.4 Å for bonds. Swapping the two
+    crystals can change the result by a molecule or two: the cluster is the reference's.
 
     Args:
         reference: Gives the cluster; a crystal, sites, periodic ASE atoms, or the path of a CIF file of one structure.
@@ -103,8 +98,11 @@ def packing_similarity(
         InputError: no such file.
         ValueError: n_molecules is no integer of at least 1, or tolerance no positive number.
     """
-    _check_options(n_molecules, tolerance)
-    return _compare(_molecules(reference), _molecules(other), n_molecules, tolerance, mirror)
+    pairs = torch.tensor([[0, 1]])
+    found, problems = _found([reference, other], pairs, n_molecules, tolerance, mirror)
+    if problems:
+        raise problems[0]
+    return PackingSimilarity(int(found.n_matched[0]), n_molecules, float(found.rmsd[0]))
 
 
 def packing_similarities(
@@ -116,6 +114,8 @@ def packing_similarities(
 ) -> PackingSimilarities:
     """`packing_similarity` of many pairs; each structure is prepared once, and one that cannot be compared is marked.
 
+    The pairs are shared by torch's threads.
+
     Args:
         structures: As for `packing_similarity`.
         pairs: Reference and other, places in `structures`, int64. [n_pairs, 2]
@@ -126,113 +126,61 @@ def packing_similarities(
     Raises:
         ValueError: n_molecules, tolerance or pairs of another kind, shape or range.
     """
-    _check_options(n_molecules, tolerance)
+    return _found(structures, pairs, n_molecules, tolerance, mirror)[0]
+
+
+def _found(
+    structures: Sequence[Crystal | Sites | Atoms | str | Path], pairs: Tensor, n_molecules: int, tolerance: float, mirror: bool
+) -> tuple[PackingSimilarities, dict[int, InputError]]:
+    """`packing_similarities`, and the problems by the row of their pair."""
+    check_count("n_molecules", n_molecules)
+    check_positive("tolerance", tolerance)
     check_tensor("pairs", pairs, ("n_pairs", 2), torch.int64)
     if len(pairs) and not 0 <= int(pairs.min()) <= int(pairs.max()) < len(structures):
         raise ValueError(f"pairs must lie between 0 and {len(structures) - 1}, got {int(pairs.min())} to {int(pairs.max())}")
-    prepared: dict[int, oxtalign.Structure | str] = {}
-    for place in sorted(set(pairs.flatten().tolist())):
-        try:
-            prepared[place] = _molecules(structures[place])
-        except InputError as error:
-            prepared[place] = str(error)
-    rows = [_compare_or_say_why(prepared[i], prepared[j], n_molecules, tolerance, mirror) for i, j in pairs.tolist()]
-    return PackingSimilarities(
-        n_matched=torch.tensor([-1 if isinstance(row, str) else row.n_matched for row in rows], dtype=torch.int64),
-        n_molecules=n_molecules,
-        rmsd=torch.tensor([np.nan if isinstance(row, str) else row.rmsd for row in rows], dtype=torch.float64),
-        problems=tuple(row if isinstance(row, str) else "" for row in rows),
-    )
+    used = sorted(set(pairs.flatten().tolist()))
+    prepared = dict(zip(used, Reader().packings([structures[place] for place in used]), strict=True))
+    reaches = {place: one.reach(n_molecules) for place, one in prepared.items() if isinstance(one, Packing)}
+    own = {place: _problem(one, reaches.get(place, 0), n_molecules) for place, one in prepared.items()}
+    problems: dict[int, InputError] = {}
+    compared: list[int] = []
+    for row, (i, j) in enumerate(pairs.tolist()):
+        problem = _problem_of_pair(prepared[i], prepared[j]) or own[i] or own[j]
+        if problem is None:
+            compared.append(row)
+        else:
+            problems[row] = problem
+    n_matched = torch.full((len(pairs),), -1, dtype=torch.int64)
+    rmsd = torch.full((len(pairs),), torch.nan, dtype=torch.float64)
+    if compared:
+        places, numbered = torch.unique(pairs[compared], return_inverse=True)
+        packings = [one for place in places.tolist() if isinstance(one := prepared[place], Packing)]
+        kinds, molecules = arrays_of(packings, [reaches[place] for place in places.tolist()])
+        n_matched[compared], rmsd[compared] = ops.packing_similarity(kinds, molecules, numbered, n_molecules, tolerance, mirror)
+    texts = tuple(str(problems[row]) if row in problems else "" for row in range(len(pairs)))
+    return PackingSimilarities(n_matched, n_molecules, rmsd, texts), problems
 
 
-def _check_options(n_molecules: int, tolerance: float) -> None:
-    check_count("n_molecules", n_molecules)
-    check_positive("tolerance", tolerance)
-
-
-def _compare_or_say_why(
-    reference: oxtalign.Structure | str, other: oxtalign.Structure | str, n_molecules: int, tolerance: float, mirror: bool
-) -> PackingSimilarity | str:
-    """The comparison, or what keeps either structure from it."""
-    if isinstance(reference, str):
+def _problem_of_pair(reference: Packing | InputError, other: Packing | InputError) -> InputError | None:
+    """What keeps two structures from being compared, as far as each by itself could be."""
+    if isinstance(reference, InputError):
         return reference
-    if isinstance(other, str):
+    if isinstance(other, InputError):
         return other
-    try:
-        return _compare(reference, other, n_molecules, tolerance, mirror)
-    except InputError as error:
-        return str(error)
+    if reference.species != other.species:
+        here, there = ", ".join(other.species), ", ".join(reference.species)
+        return StructureError("another molecule", f"{here} in {other.name}, {there} in {reference.name}")
+    return None
 
 
-def _compare(
-    reference: oxtalign.Structure, other: oxtalign.Structure, n_molecules: int, tolerance: float, mirror: bool
-) -> PackingSimilarity:
-    kinds = [sorted({molecule.species_key for molecule in s.molecules}) for s in (reference, other)]
-    if kinds[0] != kinds[1]:
-        raise StructureError("another molecule", f"{', '.join(kinds[1])} in {other.source}, {', '.join(kinds[0])} in {reference.source}")
-    for structure in (reference, other):
-        if _width(structure) < LEAST_WIDTH:
-            raise StructureError("linear molecule", f"the heavy atoms of a molecule of {structure.source} must not lie on a line")
-        n_pairs = n_molecules * len(structure.molecules) * (2.0 * image_radius(structure, n_molecules, contact=True) + 1) ** 3
-        if n_pairs > MOST_PAIRS:
-            detail = f"{n_pairs:.0f} pairs of molecules are near enough in {structure.source}, at most {MOST_PAIRS} are taken"
-            raise StructureError("too sparse, too thin or n_molecules too large", detail)
-    result = oxtalign.compare(reference, other, n=n_molecules, mol_rmsd_tol=tolerance, allow_inversion=mirror)
-    return PackingSimilarity(result.n_matched, n_molecules, float(result.rmsd_n))
-
-
-def _width(structure: oxtalign.Structure) -> float:
-    """Root-mean-square distance in Å of the atoms of the largest molecule from the line nearest to them."""
-    molecule = max(structure.molecules, key=lambda m: m.n_atoms)
-    spread = np.linalg.svd(molecule.coords - molecule.centroid, compute_uv=False)
-    return float(np.sqrt((spread[1:] ** 2).sum() / molecule.n_atoms))
-
-
-def _molecules(structure: Crystal | Sites | Atoms | str | Path) -> oxtalign.Structure:
-    """The whole molecules of a unit cell, as oxtalign takes them."""
-    if isinstance(structure, Crystal):
-        return _of_crystal(structure)
-    if isinstance(structure, str | Path):
-        found = read_cif(structure)
-        if len(found) != 1:
-            raise StructureError("several structures", f"{structure} must hold 1 structure, got {len(found)}")
-        return _of_sites(found[0])
-    return _of_sites(structure if isinstance(structure, Sites) else from_ase(structure))
-
-
-def _of_crystal(crystal: Crystal) -> oxtalign.Structure:
-    """Molecules of the template, each moved by lattice vectors so that its centroid lies in the cell."""
-    name = f"{crystal.template.n_copies} x {crystal.template.molecule.smiles}"
-    if not np.isfinite(crystal.positions).all():
-        raise StructureError("missing coordinates", f"some atoms of {name} have no coordinates")
-    if not (np.isfinite(crystal.lattice).all() and min_height(torch.from_numpy(crystal.lattice)) > MIN_HEIGHT):
-        raise StructureError("no valid cell", f"lattice parameters of {name} are {crystal.lattice.tolist()}")
-    molecule, cell = crystal.template.molecule, crystal.cell
-    elements = tuple(SYMBOLS[z] for z in molecule.atomic_numbers.tolist())
-    labels = tuple(f"{element}{k + 1}" for k, element in enumerate(elements))
-    bonds = tuple((i, j) if i < j else (j, i) for i, j in molecule.bond_index[:, ::2].T.tolist())
-    copies = crystal.positions.reshape(-1, molecule.n_atoms, 3)
-    copies = copies - np.floor(copies.mean(1) @ np.linalg.inv(cell))[:, None] @ cell
-    molecules = [oxtalign.Molecule(elements, copy, labels, bonds) for copy in copies]
-    for one in molecules:
-        one.species_key = one.formula()
-    # oxtalign's matrices have the lattice vectors as columns
-    unit_cell = oxtalign.UnitCell(*crystal.lattice.tolist(), symops=["x,y,z"], orth=cell.T, frac=np.linalg.inv(cell).T)
-    return oxtalign.Structure(molecules, unit_cell, name)
-
-
-def _of_sites(sites: Sites) -> oxtalign.Structure:
-    """Molecules that oxtalign finds among the heavy atoms."""
-    if not sites.heavy.any():
-        raise StructureError("no heavy atoms", f"{sites.name} has hydrogen only")
-    elements = [SYMBOLS[z] for z in sites.atomic_numbers[sites.heavy].tolist()]
-    volume = abs(np.linalg.det(sites.cell)) / len(elements)
-    if volume < LEAST_VOLUME:
-        raise StructureError("too dense", f"{sites.name} must have at least {LEAST_VOLUME} Å3 for each heavy atom, got {volume:.2f}")
-    try:
-        found = oxtalign.from_arrays(elements, sites.fractional[sites.heavy], cell=sites.lattice, source=sites.name)
-    except ValueError as error:
-        raise StructureError("no molecules", f"the atoms of {sites.name} do not fall into finite molecules: {error}") from error
-    if sum(molecule.n_atoms for molecule in found.molecules) != len(elements):
-        raise StructureError("no molecules", f"the atoms of {sites.name} do not fall into whole molecules")
-    return found
+def _problem(packing: Packing | InputError, reach: int, n_molecules: int) -> InputError | None:
+    """What keeps a structure from being compared with any other."""
+    if isinstance(packing, InputError):
+        return packing
+    if packing.width < LEAST_WIDTH:
+        return StructureError("linear molecule", f"the heavy atoms of a molecule of {packing.name} must not lie on a line")
+    n_pairs = n_molecules * len(packing.kinds) * (2.0 * reach + 1) ** 3
+    if n_pairs > MOST_PAIRS:
+        detail = f"{n_pairs:.0f} pairs of molecules are near enough in {packing.name}, at most {MOST_PAIRS} are taken"
+        return StructureError("too sparse, too thin or n_molecules too large", detail)
+    return None

@@ -13,6 +13,7 @@ from packflow.ops.nonbonded import Nonbonded, nonbonded
 from packflow.ops.nonbonded_pairs import NonbondedPairs
 from packflow.ops.nonbonded_tail import nonbonded_tail
 from packflow.ops.ode import ode
+from packflow.ops.packing_similarity import MolecularPackings, MoleculeKinds, packing_similarity
 from packflow.ops.pair_refinement import RefinementWeights, pair_refinement
 from packflow.ops.rdf import rdf
 
@@ -21,6 +22,8 @@ __all__ = [
     "BondedResult",
     "BondedTerms",
     "Ewald",
+    "MolecularPackings",
+    "MoleculeKinds",
     "NeighborList",
     "Nonbonded",
     "NonbondedPairs",
@@ -39,6 +42,7 @@ __all__ = [
     "nonbonded",
     "nonbonded_tail",
     "ode",
+    "packing_similarity",
     "pair_refinement",
     "pdd",
     "problems",
