@@ -12,7 +12,7 @@ from packflow.flow.sampler import SampleConfig
 
 def test_every_molecule_at_every_precision(model):
     jobs = [Job.of("methane", "C", 2, 10**9), Job.of("urea", "NC(N)=O", 2, 5)]
-    rates = list(calibrate(model, jobs, SampleConfig(2), seconds=0.05, max_atoms=20))
+    rates = list(calibrate(model, jobs, SampleConfig(2), seconds=0.5, max_atoms=20))
     assert [(r.job.name, r.precision, r.max_atoms) for r in rates] == [
         (name, precision, 20) for name in ("methane", "urea") for precision in ("float32", "bf16")
     ]

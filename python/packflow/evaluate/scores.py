@@ -35,7 +35,7 @@ class ScoreOptions:
     """What is computed beside the paper's metrics.
 
     pdd:       PDD distance, milliseconds a pair.
-    rmsd:      packing similarity, see `packflow.evaluate.solved`; up to a second a pair.
+    rmsd:      packing similarity, see `packflow.evaluate.solved`; about a millisecond a pair.
     compat:    the released code's metrics, for its way of averaging.
     potential: energies and forces of proposals by it; "" for none.
     """
