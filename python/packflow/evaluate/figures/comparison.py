@@ -80,7 +80,7 @@ def tradeoff_figure(results: Sequence[EngineResult]) -> Figure:
         label = result.engine.label + ("" if share is None else f" (λ = {share:g})")
         x, y = (np.array([value]) for value in position(result))
         marker: Marker = "diamond" if share is None else "circle"
-        points.append(Points(x, y, "", engine_color(place), marker, 9, [label], opacity=1.0, texts=[label]))
+        points.append(Points(x, y, label, engine_color(place), marker, 9, [label], opacity=1.0))
     labels = "energy above the known crystal (eV per heavy atom)", "mean force (eV/Å)"
     x, y = np.array([position(result) for _, result in found]).T
     panel = Panel("", *labels, tuple(points), around(x), around(y))
