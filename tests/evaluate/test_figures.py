@@ -126,7 +126,7 @@ EVERYTHING = Figure(
         Panel("lines", "x (Å)", "y", (Curve(np.arange(3.0), np.ones(3), "line", filled=True, low=np.zeros(3), high=2 * np.ones(3)),)),
         Panel("log", "x", "y", (Points(np.ones(2), np.ones(2), "named", names=["<a>", "b"]),), (0, 2), (0.5, 2), y_log=True),
         Panel("bare", "", "", (Points(np.arange(2.0), np.ones(2), values=np.arange(2.0), values_label="values"),), bare=True),
-        Panel("diagonal", "x", "y", (Points(np.ones(1), np.ones(1), "text", marker="ring", texts=["t"]),), (0, 2), (0, 2), diagonal=True),
+        Panel("diagonal", "x", "y", (Points(np.ones(1), np.ones(1), "text", marker="ring"),), (0, 2), (0, 2), diagonal=True),
     ),
 )
 

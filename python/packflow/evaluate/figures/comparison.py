@@ -88,10 +88,10 @@ def tradeoff_figure(results: Sequence[EngineResult]) -> Figure:
 
 
 def around(values: np.ndarray) -> tuple[float, float]:
-    """A range with room for labels."""
+    """A range with room around."""
     low, high = float(values.min()), float(values.max())
     room = max(high - low, 0.1 * abs(high), 1e-3)
-    return low - 0.2 * room, high + 0.35 * room
+    return low - 0.2 * room, high + 0.2 * room
 
 
 def known_energy(result: EngineResult) -> bool:

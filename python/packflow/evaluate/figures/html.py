@@ -78,10 +78,8 @@ def points_trace(points: Points, about: dict[str, Any], place: int, figure: Figu
             center = (place % figure.n_columns + 0.45) / figure.n_columns
             about_bar = {"orientation": "h", "x": center, "y": -0.08, "yanchor": "top", "len": 0.7 / figure.n_columns, "thickness": 14}
             marker |= {"showscale": True, "colorbar": {**about_bar, "title": {"text": points.values_label, "side": "bottom"}}}
-    trace = {**about, "mode": "markers+text" if points.texts else "markers", "x": points.x, "y": points.y, "marker": marker}
-    if points.texts:
-        trace |= {"text": list(points.texts), "textposition": "top center"}
-    elif points.names:
+    trace = {**about, "mode": "markers", "x": points.x, "y": points.y, "marker": marker}
+    if points.names:
         trace |= {"text": list(points.names), "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>"}
     return trace
 

@@ -129,5 +129,3 @@ def draw_points(canvas: Canvas, axes: Axes, points: Points) -> None:
     )
     if points.values is not None and points.values_label:
         canvas.colorbar(found, ax=axes, label=points.values_label, fraction=0.045, pad=0.02)
-    for x, y, text in zip(points.x, points.y, points.texts, strict=bool(points.texts)) if points.texts else ():
-        axes.annotate(text, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=9)

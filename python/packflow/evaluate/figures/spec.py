@@ -52,7 +52,6 @@ class Points:
     values:       colored by, with a bar beside the panel; None for one color. [n]
     values_label: of that bar.
     opacity:      1 hides what is behind.
-    texts:        beside each mark; none if empty.
     """
 
     x: np.ndarray
@@ -65,7 +64,6 @@ class Points:
     values: np.ndarray | None = None
     values_label: str = ""
     opacity: float = 0.8
-    texts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
