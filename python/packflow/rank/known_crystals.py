@@ -41,7 +41,7 @@ class Known:
 
 
 def compare_with_known(
-    ranking: Ranking, known: Sequence[Known], n_best: int = 100, n_molecules: int = 15, tolerance: float = 1.0
+    ranking: Ranking, known: Sequence[Known], n_best: int = 1000, n_molecules: int = 15, tolerance: float = 1.0
 ) -> Ranking:
     """Say of the best structures which known crystal each is, if any: RMSD_15, and the energy above the known ones.
 
@@ -51,7 +51,7 @@ def compare_with_known(
     Args:
         ranking: By the potential that relaxed the known crystals.
         known: Of any molecules.
-        n_best: Packings are compared down to this rank, since that takes up to a second each; energies of all.
+        n_best: Packings are compared down to this rank, a millisecond or so each; energies of all.
         n_molecules: Of the cluster; as `packflow.metrics.packing_similarity`, so the next.
         tolerance: Å, RMSD of a molecule that matches.
 
